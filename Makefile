@@ -1,0 +1,150 @@
+# fastconv: every task of a developer's day. `make help` lists them.
+# PYTHON is the interpreter that the virtual environments are made with:  make test PYTHON=python3.12
+
+PYTHON ?= python3
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts lint bench asan clean
+
+PIP := -m pip --disable-pip-version-check
+# All that goes into the wheel; the C that Cython generates beside its sources doesn't.
+SOURCES := pyproject.toml setup.py MANIFEST.in README.md LICENSE \
+  $(shell find src \( -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' \
+    -o -name '*.h' -o -name 'py.typed' -o -path '*/kernels/*.c' \) -print)
+WHEEL = $(shell ls dist/*.whl)
+
+# A virtual environment, made once. Debian keeps venv in a package of its own, hence the hint.
+.venv-%/bin/python:
+	@echo "== making the virtual environment .venv-$* with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "fastconv needs Python 3.10 or newer: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv --clear .venv-$* \
+	  || { echo "$(PYTHON) can't make virtual environments (on Debian: apt install python3-venv)"; exit 1; }
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' \
+	  | while IFS=$$'\t' read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
+
+demo: ## set up a fresh environment, build, and run conv4d on a photograph (under three minutes)
+	@command -v $${CC:-cc} > /dev/null \
+	  || { echo "a C compiler is needed (on Debian: apt install gcc python3-dev)"; exit 1; }
+	@rm -rf .venv-demo
+	@echo "[1/3] a fresh virtual environment: .venv-demo"
+	@$(MAKE) --no-print-directory .venv-demo/bin/python
+	@echo "[2/3] building fastconv and installing it with what the demo needs; compiling takes a minute or so"
+	@.venv-demo/bin/python $(PIP) install --no-input '.[demo]' \
+	  || { echo "the build failed: are Python's headers there? (on Debian: apt install python3-dev)"; exit 1; }
+	@echo "[3/3] examples/demo.py"
+	@.venv-demo/bin/python -u examples/demo.py
+
+dev: .venv-dev/bin/python ## an editable install with every tool in .venv-dev
+	.venv-dev/bin/python $(PIP) install --quiet --upgrade 'pip>=25.1'
+	.venv-dev/bin/python $(PIP) install 'setuptools>=77' 'cython>=3.1' 'numpy>=2.0' --group build --group lint
+	.venv-dev/bin/python $(PIP) install --no-build-isolation --editable '.[test,bench]'
+	@echo "ready: source .venv-dev/bin/activate; after a change in C or Cython: python setup.py build_ext --inplace"
+
+build: dist/.stamp ## the source distribution and the wheel, in dist/
+
+# The wheel is built from the unpacked source distribution, so what the latter lacks is noticed here.
+dist/.stamp: $(SOURCES) | .venv-build/bin/python
+	@echo "== building the source distribution, and from it the wheel"
+	@rm -rf dist src/fastconv.egg-info
+	@.venv-build/bin/python $(PIP) install --quiet 'build>=1.2'
+	@.venv-build/bin/python -m build --outdir dist
+	@touch $@
+
+test: test-newest test-numpy1 test-alone ## all tests against the built wheel; a short run on NumPy 1.26; the wheel alone
+
+test-newest: .venv-test/.stamp ## all tests, on the newest NumPy
+	.venv-test/bin/python -m pytest $(PYTEST) tests --ignore=tests/hosts
+
+.venv-test/.stamp: dist/.stamp | .venv-test/bin/python
+	@echo "== installing the wheel and what the tests need in .venv-test"
+	@.venv-test/bin/python $(PIP) install --quiet '$(WHEEL)[test]'
+	@.venv-test/bin/python $(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)
+	@.venv-test/bin/python $(PIP) install --quiet '$(WHEEL)[peers]' \
+	  || echo "== PyTorch could not be installed: the tests that compare with it will be skipped"
+	@touch $@
+
+# The oldest NumPy we run on, with the very same wheel. There are no wheels of NumPy 1.26 for Python 3.13 and later.
+test-numpy1: dist/.stamp ## the short run (-m 'not slow') on NumPy 1.26
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+	  $(MAKE) --no-print-directory .venv-numpy1/.stamp; \
+	  .venv-numpy1/bin/python -c 'import numpy; print("== the short run on NumPy", numpy.__version__)'; \
+	  .venv-numpy1/bin/python -m pytest $(PYTEST) -m 'not slow' tests --ignore=tests/hosts; \
+	else echo "== NumPy 1.26 has no wheel for this Python: the short run on it is left out"; fi
+
+.venv-numpy1/.stamp: dist/.stamp | .venv-numpy1/bin/python
+	@echo "== installing the same wheel with NumPy 1.26 in .venv-numpy1"
+	@.venv-numpy1/bin/python $(PIP) install --quiet --only-binary numpy '$(WHEEL)[test]' 'numpy<2'
+	@.venv-numpy1/bin/python $(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)
+	@touch $@
+
+test-alone: .venv-alone/.stamp ## the wheel in an environment that holds NumPy and nothing else
+
+.venv-alone/.stamp: dist/.stamp
+	@rm -rf .venv-alone
+	@$(MAKE) --no-print-directory .venv-alone/bin/python
+	@.venv-alone/bin/python $(PIP) install --quiet $(WHEEL)
+	@.venv-alone/bin/python -I examples/conv_arithmetic.py > /dev/null
+	@echo "== the wheel runs with NumPy alone"
+	@touch $@
+
+test-hosts: ## the suites that need a big host framework, in tests/hosts
+	@if [ -d tests/hosts ]; then \
+	  $(MAKE) --no-print-directory .venv-test/.stamp; \
+	  .venv-test/bin/python -m pytest $(PYTEST) tests/hosts || [ $$? -eq 5 ]; \
+	else echo "== no suite needs a host framework yet"; fi
+
+lint: .venv-lint/.stamp ## ruff, cython-lint, clang-format, mypy
+	.venv-lint/bin/ruff check .
+	.venv-lint/bin/ruff format --check .
+	PATH="$(CURDIR)/.venv-lint/bin:$$PATH" cython-lint src
+	.venv-lint/bin/clang-format --dry-run -Werror $$(find src -name '*.h' -o -path '*/kernels/*.c')
+	.venv-lint/bin/mypy
+
+.venv-lint/.stamp: pyproject.toml | .venv-lint/bin/python
+	@echo "== installing the linters in .venv-lint"
+	@.venv-lint/bin/python $(PIP) install --quiet --upgrade 'pip>=25.1'
+	@.venv-lint/bin/python $(PIP) install --quiet --group lint
+	@touch $@
+
+bench: .venv-bench/.stamp ## time every layer against every peer: table, bench/results/, picture (BENCH=--quick)
+	.venv-bench/bin/python -m bench.run $(BENCH)
+
+.venv-bench/.stamp: dist/.stamp | .venv-bench/bin/python
+	@echo "== installing the wheel and its peers in .venv-bench"
+	@.venv-bench/bin/python $(PIP) install --quiet '$(WHEEL)[bench]' \
+	  || { echo "== some peers could not be installed: going on with SciPy and matplotlib"; \
+	       .venv-bench/bin/python $(PIP) install --quiet $(WHEEL) scipy threadpoolctl matplotlib; }
+	@.venv-bench/bin/python $(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)
+	@.venv-bench/bin/python $(PIP) install --quiet '$(WHEEL)[peers]' \
+	  || echo "== PyTorch could not be installed: it will be missing from the table"
+	@touch $@
+
+# Memory errors and undefined behaviour: the extension is instrumented, so its runtime must come first in the process.
+asan: .venv-asan/.stamp ## the tests on a build with the address and undefined-behaviour sanitizers
+	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
+	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	  FASTCONV_SANITIZE=address,undefined \
+	  .venv-asan/bin/python -m pytest $(PYTEST) -m 'not slow' tests --ignore=tests/hosts
+
+.venv-asan/.stamp: $(SOURCES) | .venv-asan/bin/python .venv-build/bin/python
+	@echo "== an instrumented wheel in build/asan"
+	@rm -rf build/asan
+	@.venv-build/bin/python $(PIP) install --quiet 'build>=1.2'
+	@FASTCONV_SANITIZE=address,undefined .venv-build/bin/python -m build --outdir build/asan > build-asan.log \
+	  || { tail -30 build-asan.log; exit 1; }
+	@rm -f build-asan.log
+	@.venv-asan/bin/python $(PIP) install --quiet "$$(ls build/asan/*.whl)[test]"
+	@.venv-asan/bin/python $(PIP) install --quiet --force-reinstall --no-deps build/asan/*.whl
+	@touch $@
+
+clean: ## remove builds, environments, caches and results
+	rm -rf build dist .venv-* src/fastconv.egg-info demo-output bench/results \
+	  .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find src -name '*.so' -delete
+	rm -f src/fastconv/_core/*.c

@@ -1,0 +1,174 @@
+"""Forward convolution and grad_x: from a geometry and arrays to problems, and the drivers that run them."""
+
+cimport numpy as cnp
+
+from fastconv._core.col2im cimport run_col2im
+from fastconv._core.problem cimport Geometry, Phase, Problem, find_phase, larger, smaller
+from fastconv._core.rows cimport run_depthwise_rows, run_rows
+from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
+from fastconv._core.taps cimport fits_direct, run_direct, run_panels
+
+cnp.import_array()
+
+ctypedef int (*driver)(const Problem *problem) noexcept nogil
+
+
+cdef const fc_kernels *kernels_of(cnp.ndarray array):
+    if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32:
+        return conv_kernels(FC_FLOAT32)
+    if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT64:
+        return conv_kernels(FC_FLOAT64)
+    return conv_kernels(FC_INT64)
+
+
+cdef const Geometry *geometry_of(cnp.ndarray numbers):
+    return <const Geometry *> cnp.PyArray_DATA(numbers)
+
+
+cdef Problem forward_problem(const Geometry *g, cnp.ndarray x, cnp.ndarray w, object bias,
+                             cnp.ndarray out, bint relu, int threads):
+    cdef Problem p
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x), pixels = g.out_h * g.out_w
+    p.kernels = kernels_of(x)
+    p.x = cnp.PyArray_BYTES(x)
+    p.x_end = p.x + cnp.PyArray_NBYTES(x)
+    p.w = cnp.PyArray_BYTES(w)
+    p.bias = NULL if bias is None else cnp.PyArray_BYTES(bias)
+    p.out = cnp.PyArray_BYTES(out)
+    p.relu = relu
+    p.threads = threads
+    p.channels_last = g.channels_last
+    p.samples, p.groups = g.samples, g.groups
+    p.channels, p.filters = g.channels // g.groups, g.filters // g.groups
+    p.height, p.width, p.out_h, p.out_w = g.height, g.width, g.out_h, g.out_w
+    p.kernel_h, p.kernel_w = g.kernel_h, g.kernel_w
+    p.stride_h, p.stride_w = g.stride_h, g.stride_w
+    p.dilation_h, p.dilation_w = g.dilation_h, g.dilation_w
+    p.pad_top, p.pad_left = g.pad_top, g.pad_left
+    p.w_filter = cnp.PyArray_STRIDE(w, 0) // size
+    p.w_channel = cnp.PyArray_STRIDE(w, 1) // size
+    p.w_row = cnp.PyArray_STRIDE(w, 2) // size
+    p.w_column = cnp.PyArray_STRIDE(w, 3) // size
+    p.w_group = p.filters * p.w_filter
+    p.out_sample = g.filters * pixels
+    if g.channels_last:
+        p.out_filter, p.out_group, p.out_column = 1, p.filters, g.filters
+    else:
+        p.out_filter, p.out_group, p.out_column = pixels, p.filters * pixels, 1
+    p.out_row = g.out_w * p.out_column
+    return p
+
+
+cdef Problem phase_problem(const Geometry *g, const Problem *forward, const Phase *h,
+                           const Phase *w, Py_ssize_t phase_h, Py_ssize_t phase_w):
+    # forward: the geometry's problem, its x the gradient and its out the image's gradient
+    cdef Problem p = forward[0]
+    cdef Py_ssize_t size = p.kernels.itemsize, pixels = g.height * g.width
+    p.channels, p.filters = forward.filters, forward.channels
+    p.height, p.width, p.out_h, p.out_w = g.out_h, g.out_w, h.count, w.count
+    p.kernel_h, p.kernel_w = h.taps, w.taps
+    p.stride_h = p.stride_w = 1
+    p.dilation_h, p.dilation_w = h.step, w.step
+    p.pad_top, p.pad_left = h.pad, w.pad
+    p.w_filter, p.w_channel = forward.w_channel, forward.w_filter
+    p.w += ((h.first + (h.taps - 1) * h.every) * forward.w_row
+            + (w.first + (w.taps - 1) * w.every) * forward.w_column) * size
+    p.w_row, p.w_column = -h.every * forward.w_row, -w.every * forward.w_column
+    p.out_sample = g.channels * pixels
+    if g.channels_last:
+        p.out_filter, p.out_group, p.out_column = 1, p.filters, g.channels
+    else:
+        p.out_filter, p.out_group, p.out_column = pixels, p.filters * pixels, 1
+    p.out_row = g.width * p.out_column
+    p.out += ((h.low * g.stride_h + phase_h - g.pad_top) * p.out_row
+              + (w.low * g.stride_w + phase_w - g.pad_left) * p.out_column) * size
+    p.out_row *= g.stride_h
+    p.out_column *= g.stride_w
+    return p
+
+
+cdef driver driver_of(str algorithm):
+    if algorithm == "direct":
+        return run_direct
+    if algorithm == "panels":
+        return run_panels
+    if algorithm == "rows":
+        return run_rows
+    return run_depthwise_rows
+
+
+def forward(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray w, bias, cnp.ndarray out, bint relu,
+            int threads, str algorithm):
+    """Fill out with the convolution of x with w."""
+    cdef Problem p = forward_problem(geometry_of(numbers), x, w, bias, out, relu, threads)
+    cdef driver run = driver_of(algorithm)
+    cdef int failed
+    with nogil:
+        failed = run(&p)
+    if failed:
+        raise MemoryError("no memory for the workspace of a convolution")
+
+
+def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarray out,
+           int threads, str algorithm):
+    """Fill out with the gradient for the image: one problem a phase of its rows and columns."""
+    cdef const Geometry *g = geometry_of(numbers)
+    cdef Problem whole = forward_problem(g, grad, w, bias, out, False, threads), p
+    cdef driver run = driver_of(algorithm)
+    cdef Phase h, v
+    cdef Py_ssize_t a, b
+    cdef int failed = 0
+    if phases_without_taps(g):
+        out[...] = 0 if bias is None else (bias if g.channels_last else bias[:, None, None])
+    for a in range(smaller(g.stride_h, g.height + larger(g.pad_top, 0))):
+        h = find_phase(g.height, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, a)
+        for b in range(smaller(g.stride_w, g.width + larger(g.pad_left, 0))):
+            v = find_phase(g.width, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, b)
+            if h.taps * v.taps * h.count * v.count == 0:
+                continue
+            p = phase_problem(g, &whole, &h, &v, a, b)
+            with nogil:
+                failed = run(&p)
+            if failed:
+                raise MemoryError("no memory for the workspace of a gradient")
+
+
+cdef bint phases_without_taps(const Geometry *g):
+    cdef Py_ssize_t a
+    cdef Phase phase
+    if g.stride_h > g.kernel_h or g.stride_w > g.kernel_w:
+        return True
+    for a in range(g.stride_h):
+        phase = find_phase(g.height, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, a)
+        if phase.taps == 0:
+            return True
+    for a in range(g.stride_w):
+        phase = find_phase(g.width, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, a)
+        if phase.taps == 0:
+            return True
+    return False
+
+
+def grad_x_by_columns(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias,
+                      cnp.ndarray out, int threads):
+    """Fill out with the gradient for the image: GEMM + col2im; w is C-contiguous."""
+    cdef const Geometry *g = geometry_of(numbers)
+    cdef Problem p = forward_problem(g, grad, w, bias, out, False, threads)
+    cdef int failed
+    with nogil:
+        failed = run_col2im(g, &p)
+    if failed:
+        raise MemoryError("no memory for the workspace of a gradient")
+
+
+def band_fits(cnp.ndarray numbers, Py_ssize_t itemsize):
+    """Whether the direct driver's band of a forward pass stays small."""
+    cdef const Geometry *g = geometry_of(numbers)
+    cdef Problem p
+    p.kernels = conv_kernels(FC_FLOAT32 if itemsize == 4 else FC_FLOAT64)
+    p.channels, p.filters = g.channels // g.groups, g.filters // g.groups
+    p.out_h, p.out_w = g.out_h, g.out_w
+    p.kernel_h, p.kernel_w = g.kernel_h, g.kernel_w
+    p.stride_h, p.stride_w = g.stride_h, g.stride_w
+    p.dilation_h, p.dilation_w = g.dilation_h, g.dilation_w
+    return fits_direct(&p)

@@ -1,0 +1,5 @@
+/* The bodies of one dtype's fc_kernels, in the order they build on each other. */
+#include "simd.h"
+#include "tiles.h"
+#include "move.h"
+#include "window.h"

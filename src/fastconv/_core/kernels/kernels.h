@@ -1,0 +1,139 @@
+/* The kernels the drivers may call: one table per (ISA, dtype), filled by the unit of that ISA.
+ *
+ * Every kernel is single-threaded, allocates nothing and touches exactly the elements its
+ * description names; edges are masked, never over-read.  Strides and offsets count elements.
+ * Pointers are void because a driver serves all dtypes; `itemsize` and `lanes` tell it the rest.
+ */
+#ifndef FASTCONV_KERNELS_H
+#define FASTCONV_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FC_MAX_ROWS = 8, FC_MAX_VECTORS = 8, FC_MAX_FILTERS = 4, FC_MAX_LANES = 16 };
+/* bytes a panel may be overrun by (one vector): every workspace row ends with this much slack */
+enum { FC_SLACK = 64 };
+
+/* What happens to a finished tile: c (+)= tile, + bias, relu.  A null bias adds nothing. */
+typedef struct {
+    int accumulate;          /* add what c holds */
+    int relu;                /* negative results become 0; NaN stays */
+    const void *row_bias;    /* one value a row of the tile */
+    const void *column_bias; /* one value a column of the tile */
+} fc_epilogue;
+
+/* `count` elements from `from` to `to`; from < 0 writes zeros */
+typedef struct {
+    ptrdiff_t to, from, count;
+} fc_copy;
+
+/* c[i, j] = sum_k a[k * rows + i] * x[offsets[k] + j],  j < columns */
+typedef void (*fc_taps_kernel)(const void *a, ptrdiff_t depth, const void *x,
+                               const ptrdiff_t *offsets, void *c, ptrdiff_t ldc, ptrdiff_t columns,
+                               const fc_epilogue *epilogue);
+
+/* c[i, j] = sum_{run, k} rows[run * tile_rows + i][k * step] * b[run * length + k, j],
+ * b packed `vectors` vectors wide, j < columns */
+typedef void (*fc_rows_kernel)(const void *const *rows, ptrdiff_t runs, ptrdiff_t length,
+                               ptrdiff_t step, const void *b, void *c, ptrdiff_t ldc,
+                               ptrdiff_t columns, const fc_epilogue *epilogue);
+
+/* c[i, f] += sum_{run, k} x[i][run * x_stride + k] * g[f][run * g_stride + k],  k < length */
+typedef void (*fc_dot_kernel)(const void *const *x, ptrdiff_t x_stride, const void *const *g,
+                              ptrdiff_t g_stride, ptrdiff_t runs, ptrdiff_t length, void *c,
+                              ptrdiff_t ldc);
+
+typedef struct {
+    ptrdiff_t itemsize, lanes;
+    /* the widest register tile, in vectors, for each number of rows up to max_rows */
+    ptrdiff_t max_rows, taps_vectors[FC_MAX_ROWS + 1], rows_vectors[FC_MAX_ROWS + 1];
+    fc_taps_kernel taps[FC_MAX_ROWS + 1][FC_MAX_VECTORS + 1];
+    fc_rows_kernel rows[FC_MAX_ROWS + 1][FC_MAX_VECTORS + 1];
+    ptrdiff_t dot_rows[FC_MAX_FILTERS + 1]; /* tallest dot tile for each number of filters */
+    fc_dot_kernel dot[FC_MAX_ROWS + 1][FC_MAX_FILTERS + 1];
+
+    /* to[item.to + q] = from[item.from + q * step]: gathers a panel of pixels.  May write up to
+     * one vector past an item's end (the next item, or slack), reads nothing at or after `end`. */
+    void (*pack_pixels)(const fc_copy *items, ptrdiff_t count, ptrdiff_t step, const void *from,
+                        const void *end, void *to);
+    /* out[i * ldo + seg.to + q * step] = epilogue(tile[i * ldt + seg.from + q]) */
+    void (*scatter)(const void *tile, ptrdiff_t ldt, ptrdiff_t rows, const fc_copy *segments,
+                    ptrdiff_t count, void *out, ptrdiff_t ldo, ptrdiff_t step,
+                    const fc_epilogue *epilogue);
+    /* to[j * ldt + i] = from[i * ldf + j], i < rows, j < columns; and 0 for rows <= i < filled */
+    void (*transpose)(const void *from, ptrdiff_t ldf, ptrdiff_t rows, ptrdiff_t columns, void *to,
+                      ptrdiff_t ldt, ptrdiff_t filled);
+    /* to[q * step] += from[q] */
+    void (*scatter_add)(const void *from, void *to, ptrdiff_t step, ptrdiff_t count);
+    /* to[q] = from[q * step] */
+    void (*copy)(const void *from, ptrdiff_t step, void *to, ptrdiff_t count);
+    /* *total += the sum of `count` values, over lanes and then pairwise */
+    void (*sum)(const void *from, ptrdiff_t count, void *total);
+    /* to[j] += sum_i from[i * ldf + j] */
+    void (*sum_rows)(const void *from, ptrdiff_t ldf, ptrdiff_t rows, ptrdiff_t columns, void *to);
+    /* out[j] = sum_t w[t * ldw + j] * taps[t][j]: one pixel, channels last */
+    void (*depthwise)(const void *const *taps, ptrdiff_t count, const void *w, ptrdiff_t ldw,
+                      void *out, ptrdiff_t channels, const fc_epilogue *epilogue);
+
+    /* average pools; out[q] = sum over r < kh, s < kw of rows[r][q * step + s * spread] */
+    void (*sum_window)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t step,
+                       ptrdiff_t spread, void *out, ptrdiff_t count);
+    /* to[q] = from[q] / (height * widths[q * width_step]) */
+    void (*divide)(const void *from, ptrdiff_t height, const ptrdiff_t *widths,
+                   ptrdiff_t width_step, void *to, ptrdiff_t count);
+} fc_kernels;
+
+enum { FC_FLOAT32, FC_FLOAT64, FC_INT64, FC_DTYPES };
+
+/* Max pools come in these dtypes. */
+enum {
+    FC_POOL_FLOAT32,
+    FC_POOL_FLOAT64,
+    FC_POOL_INT8,
+    FC_POOL_INT16,
+    FC_POOL_INT32,
+    FC_POOL_INT64,
+    FC_POOL_UINT8,
+    FC_POOL_UINT16,
+    FC_POOL_UINT32,
+    FC_POOL_UINT64,
+    FC_POOL_DTYPES
+};
+
+/* A running maximum keeps the first of equal values, and the first NaN it meets for good. */
+typedef struct {
+    ptrdiff_t itemsize;
+    /* to[q] = the value below which none is: padding */
+    void (*fill_lowest)(void *to, ptrdiff_t count);
+    /* best[q] = from[q * step], code[q] = tap */
+    void (*start)(const void *from, ptrdiff_t step, void *best, int32_t *code, ptrdiff_t count,
+                  int32_t tap);
+    /* best[q] = max(best[q], from[q * step]); code[q] = tap where that changed it */
+    void (*fold)(const void *from, ptrdiff_t step, void *best, int32_t *code, ptrdiff_t count,
+                 int32_t tap);
+    /* out[q] = max over r < kh, s < kw of rows[r][q * step + s * spread] */
+    void (*max_window)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t step,
+                       ptrdiff_t spread, void *out, ptrdiff_t count);
+    /* to[index[q] * to_step + q * lane_step] += grad[q]; returns how many indices lie outside of
+     * 0..size-1, and leaves those out */
+    ptrdiff_t (*scatter_indices)(const void *grad, const int64_t *index, ptrdiff_t count,
+                                 int64_t size, void *to, ptrdiff_t to_step, ptrdiff_t lane_step);
+} fc_max_kernels;
+
+/* What one unit, compiled for one ISA, offers. */
+typedef struct {
+    const char *name;
+    const fc_kernels *conv[FC_DTYPES];
+    const fc_max_kernels *pool[FC_POOL_DTYPES];
+} fc_isa;
+
+/* dispatch.c: the units that were built, the lowest first, and whether this CPU runs them */
+int fc_isa_count(void);
+const fc_isa *fc_isa_at(int index);
+int fc_isa_usable(int index);
+
+/* dispatch.c: memory of the drivers, 64-byte aligned, kept for the next call; NULL if there is none */
+void *fc_workspace_take(size_t bytes);
+void fc_workspace_give(void *workspace);
+
+#endif

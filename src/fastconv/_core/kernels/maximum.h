@@ -1,0 +1,107 @@
+/* Max pools, any dtype: out[q] = max_{r, s} rows[r][q * step + s * spread], row-major order.
+ *
+ * A value replaces the best so far if it is greater, or if it is the first NaN: so the first of
+ * equal values stays (0.0 before -0.0), and a NaN stays for good.  Folding row by row and column by
+ * column keeps that order.  Plain loops the compiler vectorises.
+ */
+#undef CHUNK
+#define CHUNK 64
+#undef REPLACES
+#define REPLACES(x, best) (((x) > (best)) | (((x) != (x)) & ((best) == (best))))
+
+static void NAME(fill_lowest)(void *target, ptrdiff_t count) {
+    T *const to = target;
+    for (ptrdiff_t q = 0; q < count; q++)
+        to[q] = LOWEST;
+}
+
+static void NAME(start)(const void *source, ptrdiff_t step, void *best, int32_t *code,
+                        ptrdiff_t count, int32_t tap) {
+    const T *const from = source;
+    T *const to = best;
+    for (ptrdiff_t q = 0; q < count; q++) {
+        to[q] = from[q * step];
+        code[q] = tap;
+    }
+}
+
+INLINE void NAME(fold_body)(const T *restrict from, const ptrdiff_t step, T *restrict best,
+                            int32_t *restrict code, ptrdiff_t count, int32_t tap) {
+    for (ptrdiff_t q = 0; q < count; q++) {
+        const T x = from[q * step], held = best[q];
+        const int replaces = REPLACES(x, held);
+        best[q] = replaces ? x : held;
+        code[q] = replaces ? tap : code[q];
+    }
+}
+
+static void NAME(fold)(const void *source, ptrdiff_t step, void *best, int32_t *code,
+                       ptrdiff_t count, int32_t tap) {
+    if (step == 1)
+        NAME(fold_body)(source, 1, best, code, count, tap);
+    else if (step == 2)
+        NAME(fold_body)(source, 2, best, code, count, tap);
+    else
+        NAME(fold_body)(source, step, best, code, count, tap);
+}
+
+INLINE void NAME(max_chunk)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw,
+                            const ptrdiff_t step, ptrdiff_t spread, ptrdiff_t at, T *restrict out,
+                            const ptrdiff_t count) {
+    T best[CHUNK];
+    const T *first = (const T *)rows[0] + at * step;
+    for (ptrdiff_t q = 0; q < count; q++)
+        best[q] = first[q * step];
+    for (ptrdiff_t r = 0; r < kh; r++) {
+        const T *restrict row = (const T *)rows[r] + at * step;
+        if (step == 2 && kw == 2 && spread == 1) {
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const T left = row[2 * q], right = row[2 * q + 1];
+                const T higher = REPLACES(right, left) ? right : left;
+                best[q] = REPLACES(higher, best[q]) ? higher : best[q];
+            }
+        } else {
+            for (ptrdiff_t s = 0; s < kw; s++) {
+                const T *restrict from = row + s * spread;
+                for (ptrdiff_t q = 0; q < count; q++)
+                    best[q] = REPLACES(from[q * step], best[q]) ? from[q * step] : best[q];
+            }
+        }
+    }
+    __builtin_memcpy(out + at, best, (size_t)count * sizeof(T));
+}
+
+INLINE void NAME(max_body)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw,
+                           const ptrdiff_t step, ptrdiff_t spread, T *out, ptrdiff_t count) {
+    ptrdiff_t at = 0;
+    for (; at + CHUNK <= count; at += CHUNK)
+        NAME(max_chunk)(rows, kh, kw, step, spread, at, out, CHUNK);
+    if (at < count)
+        NAME(max_chunk)(rows, kh, kw, step, spread, at, out, count - at);
+}
+
+static void NAME(max_window)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t step,
+                             ptrdiff_t spread, void *out, ptrdiff_t count) {
+    if (step == 1)
+        NAME(max_body)(rows, kh, kw, 1, spread, out, count);
+    else if (step == 2)
+        NAME(max_body)(rows, kh, kw, 2, spread, out, count);
+    else
+        NAME(max_body)(rows, kh, kw, step, spread, out, count);
+}
+
+static ptrdiff_t NAME(scatter_indices)(const void *source, const int64_t *index, ptrdiff_t count,
+                                       int64_t size, void *target, ptrdiff_t to_step,
+                                       ptrdiff_t lane_step) {
+    const T *const grad = source;
+    SUM_T *const to = target;
+    ptrdiff_t wrong = 0;
+    for (ptrdiff_t q = 0; q < count; q++) {
+        const int64_t at = index[q];
+        if ((uint64_t)at < (uint64_t)size)
+            to[at * to_step + q * lane_step] += (SUM_T)grad[q];
+        else
+            wrong++;
+    }
+    return wrong;
+}

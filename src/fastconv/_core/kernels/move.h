@@ -1,0 +1,191 @@
+/* What brings data into the shape the tiles want, and results back: no arithmetic but sums.
+ *
+ * pack_pixels: to[k, q] = x[pixel q shifted by tap k]       one channel of a panel
+ * scatter:     out[i, p(q)] = epilogue(tile[i, q])          a tile whose pixels are not neighbours
+ * transpose:   to[j, i] = from[i, j]
+ */
+
+/* to[0..count) = from[0], from[step], ...; what is written past `count` stays within one vector,
+ * what is read stays below `end` */
+INLINE void NAME(gather_run)(const T *from, const T *end, ptrdiff_t step, T *to, ptrdiff_t count) {
+    ptrdiff_t q = 0;
+    if (step == 1) {
+        for (; q < count; q += VL)
+            NAME(store)(to + q, NAME(load_upto)(from + q, from + q + VL <= end ? VL : count - q));
+    } else if (step == 2) {
+        for (; q < count; q += VL)
+            NAME(store)(to + q, NAME(load_even)(from + 2 * q, count - q));
+    } else {
+        for (; q < count; q++)
+            to[q] = from[q * step];
+    }
+}
+
+static void NAME(pack_pixels)(const fc_copy *items, ptrdiff_t count, ptrdiff_t step,
+                              const void *source, const void *source_end, void *target) {
+    const T *const from = source, *const end = source_end;
+    T *const to = target;
+    for (ptrdiff_t n = 0; n < count; n++) {
+        const fc_copy item = items[n];
+        if (item.from >= 0) {
+            NAME(gather_run)(from + item.from, end, step, to + item.to, item.count);
+        } else {
+            for (ptrdiff_t q = 0; q < item.count; q += VL)
+                NAME(store)(to + item.to + q, (vec){0});
+        }
+    }
+}
+
+static void NAME(scatter)(const void *source, ptrdiff_t ldt, ptrdiff_t rows,
+                          const fc_copy *segments, ptrdiff_t count, void *target, ptrdiff_t ldo,
+                          ptrdiff_t step, const fc_epilogue *epilogue) {
+    const T *const tile = source;
+    T *const out = target;
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        for (ptrdiff_t n = 0; n < count; n++) {
+            const T *from = tile + i * ldt + segments[n].from;
+            T *to = out + i * ldo + segments[n].to;
+            for (ptrdiff_t q = 0; q < segments[n].count; q += VL) {
+                const ptrdiff_t left = segments[n].count - q;
+                const vec value = NAME(load_upto)(from + q, left);
+                if (step == 1) {
+                    NAME(store_upto)(to + q, NAME(finish)(value, to + q, i, 0, left, epilogue),
+                                     left);
+                } else {
+                    T held[FC_MAX_LANES];
+                    const ptrdiff_t some = left < VL ? left : VL;
+                    if (epilogue->accumulate)
+                        for (ptrdiff_t p = 0; p < some; p++)
+                            held[p] = to[(q + p) * step];
+                    const vec done = NAME(finish)(value, held, i, 0, some, epilogue);
+                    __builtin_memcpy(held, &done, sizeof done);
+                    for (ptrdiff_t p = 0; p < some; p++)
+                        to[(q + p) * step] = held[p];
+                }
+            }
+        }
+    }
+}
+
+/* a square of VL x VL, by log2(VL) rounds of zipping row i with row i + VL / 2 */
+INLINE void NAME(transpose_square)(vec row[FC_MAX_LANES]) {
+    vec next[FC_MAX_LANES];
+    UNROLL for (int round = 1; round < VL; round *= 2) {
+        _Pragma("GCC unroll 16") for (int i = 0; i < VL / 2; i++) {
+            next[2 * i] = NAME(zip_low)(row[i], row[i + VL / 2]);
+            next[2 * i + 1] = NAME(zip_high)(row[i], row[i + VL / 2]);
+        }
+        _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) row[i] = next[i];
+    }
+}
+
+static void NAME(transpose)(const void *source, ptrdiff_t ldf, ptrdiff_t rows, ptrdiff_t columns,
+                            void *target, ptrdiff_t ldt, ptrdiff_t filled) {
+    const T *const from = source;
+    T *const to = target;
+    for (ptrdiff_t i = 0; i < filled; i += VL) {
+        const ptrdiff_t high = rows - i < VL ? rows - i : VL;
+        const ptrdiff_t room = filled - i < VL ? filled - i : VL;
+        for (ptrdiff_t j = 0; j < columns; j += VL) {
+            const ptrdiff_t wide = columns - j < VL ? columns - j : VL;
+            vec row[FC_MAX_LANES];
+            if (high == VL && wide == VL) {
+                _Pragma("GCC unroll 16") for (int q = 0; q < VL; q++) row[q] =
+                    NAME(load)(from + (i + q) * ldf + j);
+            } else {
+                for (ptrdiff_t q = 0; q < VL; q++)
+                    row[q] = q < high ? NAME(load_upto)(from + (i + q) * ldf + j, wide) : (vec){0};
+            }
+            NAME(transpose_square)(row);
+            if (room == VL && wide == VL) {
+                _Pragma("GCC unroll 16") for (int q = 0; q < VL; q++)
+                    NAME(store)(to + (j + q) * ldt + i, row[q]);
+            } else {
+                for (ptrdiff_t q = 0; q < wide; q++)
+                    NAME(store_upto)(to + (j + q) * ldt + i, row[q], room);
+            }
+        }
+    }
+}
+
+static void NAME(scatter_add)(const void *source, void *target, ptrdiff_t step, ptrdiff_t count) {
+    const T *const from = source;
+    T *const to = target;
+    if (step == 1) {
+        for (ptrdiff_t q = 0; q < count; q += VL) {
+            const ptrdiff_t left = count - q;
+            NAME(store_upto)(to + q, NAME(load_upto)(to + q, left) + NAME(load_upto)(from + q, left),
+                             left);
+        }
+    } else {
+        for (ptrdiff_t q = 0; q < count; q++)
+            to[q * step] += from[q];
+    }
+}
+
+static void NAME(copy)(const void *source, ptrdiff_t step, void *target, ptrdiff_t count) {
+    const T *const from = source;
+    T *const to = target;
+    if (step == 1) {
+        __builtin_memcpy(to, from, (size_t)count * sizeof(T));
+    } else if (step == 2) {
+        for (ptrdiff_t q = 0; q < count; q += VL)
+            NAME(store_upto)(to + q, NAME(load_even)(from + 2 * q, count - q), count - q);
+    } else {
+        for (ptrdiff_t q = 0; q < count; q++)
+            to[q] = from[q * step];
+    }
+}
+
+static void NAME(sum)(const void *source, ptrdiff_t count, void *total) {
+    const T *const from = source;
+    vec acc[4] = {{0}, {0}, {0}, {0}};
+    ptrdiff_t q = 0;
+    for (; q + 4 * VL <= count; q += 4 * VL) {
+        UNROLL for (int v = 0; v < 4; v++) acc[v] += NAME(load)(from + q + v * VL);
+    }
+    for (; q < count; q += VL)
+        acc[0] += NAME(load_upto)(from + q, count - q);
+    *(T *)total += NAME(lane_sum)((acc[0] + acc[1]) + (acc[2] + acc[3]));
+}
+
+static void NAME(sum_rows)(const void *source, ptrdiff_t ldf, ptrdiff_t rows, ptrdiff_t columns,
+                           void *target) {
+    const T *const from = source;
+    T *const to = target;
+    for (ptrdiff_t j = 0; j < columns; j += VL) {
+        const ptrdiff_t left = columns - j;
+        vec acc = {0};
+        for (ptrdiff_t i = 0; i < rows; i++)
+            acc += NAME(load_upto)(from + i * ldf + j, left);
+        NAME(store_upto)(to + j, NAME(load_upto)(to + j, left) + acc, left);
+    }
+}
+
+/* Channels last, one filter a channel: out[j] = sum_t w[t, j] * x[pixel shifted by tap t, j] */
+static void NAME(depthwise)(const void *const *taps, ptrdiff_t count, const void *weights,
+                            ptrdiff_t ldw, void *target, ptrdiff_t channels,
+                            const fc_epilogue *epilogue) {
+    const T *const w = weights;
+    T *const out = target;
+    ptrdiff_t j = 0;
+    for (; j + 4 * VL <= channels; j += 4 * VL) {
+        vec acc[4] = {{0}, {0}, {0}, {0}};
+        for (ptrdiff_t t = 0; t < count; t++) {
+            const T *x = (const T *)taps[t] + j;
+            UNROLL for (int v = 0; v < 4; v++) acc[v] +=
+                NAME(load)(w + t * ldw + j + v * VL) * NAME(load)(x + v * VL);
+        }
+        UNROLL for (int v = 0; v < 4; v++) NAME(store)(
+            out + j + v * VL,
+            NAME(finish)(acc[v], out + j + v * VL, 0, j + v * VL, VL, epilogue));
+    }
+    for (; j < channels; j += VL) {
+        const ptrdiff_t left = channels - j;
+        vec acc = {0};
+        for (ptrdiff_t t = 0; t < count; t++)
+            acc += NAME(load_upto)(w + t * ldw + j, left) *
+                   NAME(load_upto)((const T *)taps[t] + j, left);
+        NAME(store_upto)(out + j, NAME(finish)(acc, out + j, 0, j, left, epilogue), left);
+    }
+}

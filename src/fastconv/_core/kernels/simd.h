@@ -1,0 +1,179 @@
+/* Vectors of T: included once for every dtype, after T, NAME and INTEGER (1 for integers) are defined.
+ *
+ * GCC and Clang vector extensions do the arithmetic; only masked access to the edge of an array
+ * needs intrinsics, and where the ISA has none, a copy through the stack does it.
+ */
+#undef VL
+#undef vec
+#undef unaligned_vec
+#define VL ((ptrdiff_t)(VECTOR_BYTES / sizeof(T)))
+#define vec NAME(vec)
+#define unaligned_vec NAME(unaligned_vec)
+typedef T vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef T unaligned_vec
+    __attribute__((vector_size(VECTOR_BYTES), aligned(__alignof__(T)), may_alias));
+
+INLINE vec NAME(load)(const T *from) {
+    return *(const unaligned_vec *)from;
+}
+
+INLINE void NAME(store)(T *to, vec value) {
+    *(unaligned_vec *)to = value;
+}
+
+/* s - 0, not 0 + s: the compiler may drop the former for every s, and 0 + (-0) is +0 */
+INLINE vec NAME(broadcast)(T scalar) {
+    return scalar - (vec){0};
+}
+
+#if defined(__AVX512F__)
+#define LANE_MASK(count) ((1u << (count)) - 1u)
+INLINE vec NAME(load_part)(const T *from, ptrdiff_t count) {
+    if (sizeof(T) == 4)
+        return (vec)_mm512_maskz_loadu_epi32((__mmask16)LANE_MASK(count), from);
+    return (vec)_mm512_maskz_loadu_epi64((__mmask8)LANE_MASK(count), from);
+}
+INLINE void NAME(store_part)(T *to, vec value, ptrdiff_t count) {
+    if (sizeof(T) == 4)
+        _mm512_mask_storeu_epi32(to, (__mmask16)LANE_MASK(count), (__m512i)value);
+    else
+        _mm512_mask_storeu_epi64(to, (__mmask8)LANE_MASK(count), (__m512i)value);
+}
+#undef LANE_MASK
+#elif defined(__AVX2__)
+INLINE __m256i NAME(lane_mask)(ptrdiff_t count) {
+    if (sizeof(T) == 4)
+        return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count),
+                                  _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)count),
+                              _mm256_setr_epi64x(0, 1, 2, 3));
+}
+INLINE vec NAME(load_part)(const T *from, ptrdiff_t count) {
+    if (sizeof(T) == 4)
+        return (vec)_mm256_maskload_epi32((const int *)from, NAME(lane_mask)(count));
+    return (vec)_mm256_maskload_epi64((const long long *)from, NAME(lane_mask)(count));
+}
+INLINE void NAME(store_part)(T *to, vec value, ptrdiff_t count) {
+    if (sizeof(T) == 4)
+        _mm256_maskstore_epi32((int *)to, NAME(lane_mask)(count), (__m256i)value);
+    else
+        _mm256_maskstore_epi64((long long *)to, NAME(lane_mask)(count), (__m256i)value);
+}
+#else
+INLINE vec NAME(load_part)(const T *from, ptrdiff_t count) {
+    vec value = {0};
+    for (ptrdiff_t q = 0; q < count; q++)
+        value[q] = from[q];
+    return value;
+}
+INLINE void NAME(store_part)(T *to, vec value, ptrdiff_t count) {
+    for (ptrdiff_t q = 0; q < count; q++)
+        to[q] = value[q];
+}
+#endif
+
+/* `count` may be a whole vector or more */
+INLINE vec NAME(load_upto)(const T *from, ptrdiff_t count) {
+    return count >= VL ? NAME(load)(from) : NAME(load_part)(from, count);
+}
+
+INLINE void NAME(store_upto)(T *to, vec value, ptrdiff_t count) {
+    if (count >= VL)
+        NAME(store)(to, value);
+    else
+        NAME(store_part)(to, value, count);
+}
+
+/* relu that lets NaN through */
+INLINE vec NAME(relu)(vec value) {
+#if INTEGER
+    return value & ~(value < 0);
+#else
+    typedef __typeof__(value < 0) mask;
+    return (vec)((mask)value & ~(value < 0));
+#endif
+}
+
+INLINE vec NAME(finish)(vec value, const T *c, ptrdiff_t i, ptrdiff_t j, ptrdiff_t count,
+                        const fc_epilogue *epilogue) {
+    if (epilogue->accumulate)
+        value += NAME(load_upto)(c, count);
+    if (epilogue->row_bias)
+        value += NAME(broadcast)(((const T *)epilogue->row_bias)[i]);
+    if (epilogue->column_bias)
+        value += NAME(load_upto)((const T *)epilogue->column_bias + j, count);
+    if (epilogue->relu)
+        value = NAME(relu)(value);
+    return value;
+}
+
+typedef __typeof__((vec){0} == (vec){0}) NAME(mask);
+
+#if defined(__clang__) || __GNUC__ >= 12
+/* lane numbers of two joined vectors, spelled out for each number of lanes */
+INLINE vec NAME(even_lanes)(vec low, vec high) {
+#if VECTOR_BYTES / T_BYTES == 16
+    return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26,
+                                   28, 30);
+#elif VECTOR_BYTES / T_BYTES == 8
+    return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14);
+#elif VECTOR_BYTES / T_BYTES == 4
+    return __builtin_shufflevector(low, high, 0, 2, 4, 6);
+#else
+    return __builtin_shufflevector(low, high, 0, 2);
+#endif
+}
+
+/* low[0], high[0], low[1], high[1], ... from the lower or upper halves of both */
+INLINE vec NAME(zip_low)(vec low, vec high) {
+#if VECTOR_BYTES / T_BYTES == 16
+    return __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7,
+                                   23);
+#elif VECTOR_BYTES / T_BYTES == 8
+    return __builtin_shufflevector(low, high, 0, 8, 1, 9, 2, 10, 3, 11);
+#elif VECTOR_BYTES / T_BYTES == 4
+    return __builtin_shufflevector(low, high, 0, 4, 1, 5);
+#else
+    return __builtin_shufflevector(low, high, 0, 2);
+#endif
+}
+
+INLINE vec NAME(zip_high)(vec low, vec high) {
+#if VECTOR_BYTES / T_BYTES == 16
+    return __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30,
+                                   15, 31);
+#elif VECTOR_BYTES / T_BYTES == 8
+    return __builtin_shufflevector(low, high, 4, 12, 5, 13, 6, 14, 7, 15);
+#elif VECTOR_BYTES / T_BYTES == 4
+    return __builtin_shufflevector(low, high, 2, 6, 3, 7);
+#else
+    return __builtin_shufflevector(low, high, 1, 3);
+#endif
+}
+#else
+#error "fastconv needs GCC 12 or newer, or Clang"
+#endif
+
+/* the sum over lanes, halves first: the same tree for every caller */
+INLINE T NAME(lane_sum)(vec value) {
+    T lane[FC_MAX_LANES];
+    __builtin_memcpy(lane, &value, sizeof value);
+    for (ptrdiff_t half = VL / 2; half > 0; half /= 2)
+        for (ptrdiff_t q = 0; q < half; q++)
+            lane[q] += lane[q + half];
+    return lane[0];
+}
+
+/* from[0], from[2], ...: reads the `2 * count - 1` elements up to the last of these alone */
+INLINE vec NAME(load_even)(const T *from, ptrdiff_t count) {
+    vec low, high;
+    if (count > VL) {
+        low = NAME(load)(from);
+        high = NAME(load)(from + VL);
+    } else {
+        const ptrdiff_t left = 2 * count - 1 - VL;
+        low = NAME(load_upto)(from, 2 * count - 1);
+        high = left > 0 ? NAME(load_part)(from + VL, left) : (vec){0};
+    }
+    return NAME(even_lanes)(low, high);
+}

@@ -1,0 +1,325 @@
+"""Convolution of channels-last images: register tiles of pixels x filters, lanes over filters.
+
+The weights are packed as (panel of filters, depth, lanes); the pixels are not packed at all: for
+every tap a tile holds one pointer a pixel to its channels, as they lie (the indirect convolution of
+Dukhan 2019), or to a row of zeros outside of the image.  With few channels the taps of one kernel
+row are neighbours in memory and are taken in one run, from a padded copy where there is padding.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
+
+from fastconv._core.problem cimport (
+    Blocking,
+    Depth,
+    Problem,
+    after_inside,
+    ceil_div,
+    depth_block,
+    first_inside,
+    larger,
+    make_blocking,
+    round_up,
+    share,
+    smaller,
+)
+from fastconv._core.runtime cimport (
+    FC_SLACK,
+    fc_epilogue,
+    fc_workspace_give,
+    fc_workspace_take,
+    parallel_for,
+)
+
+cdef enum:
+    GROUP_POINTERS = 4096      # of the tiles that are multiplied with one panel in turn
+    STRIP_BYTES = 1 << 18
+    FEW_CHANNELS = 32
+
+
+cdef struct Rows:
+    const Problem *problem
+    const char *packed
+    Blocking blocking
+    Py_ssize_t vectors, panels, height       # of the filters; pixels a tile
+    Py_ssize_t strips, panel_parts, units, tasks
+    Py_ssize_t merged, inside, width, runs, group_tiles, pointer_bytes, zero_bytes
+
+
+cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
+    # to[block][tap][channel][lane] = w[group, filter, channel, tap] for one panel of filters
+    cdef const Rows *s = <const Rows *> context
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, group = task // s.panels, panel = task % s.panels
+    cdef Py_ssize_t first = share(s.vectors, s.panels, panel) * p.kernels.lanes
+    cdef Py_ssize_t wide = share(s.vectors, s.panels, panel + 1) * p.kernels.lanes - first
+    cdef Py_ssize_t filters = smaller(wide, p.filters - first), block, t, c, f
+    cdef char *to = <char *> s.packed + panel_offset(s, group, panel) * size
+    cdef const char *tap
+    cdef Depth d
+    for block in range(s.blocking.blocks):
+        d = depth_block(p, &s.blocking, block)
+        for t in range(d.t0, d.t1):
+            for c in range(d.c0, d.c1):
+                tap = p.w + (group * p.w_group + first * p.w_filter + c * p.w_channel
+                             + t // p.kernel_w * p.w_row + t % p.kernel_w * p.w_column) * size
+                if size == 4:
+                    for f in range(filters):
+                        (<uint32_t *> to)[f] = (<const uint32_t *> tap)[f * p.w_filter]
+                else:
+                    for f in range(filters):
+                        (<uint64_t *> to)[f] = (<const uint64_t *> tap)[f * p.w_filter]
+                memset(to + filters * size, 0, (wide - filters) * size)
+                to += wide * size
+
+
+cdef inline Py_ssize_t panel_offset(const Rows *s, Py_ssize_t group,
+                                    Py_ssize_t panel) noexcept nogil:
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t depth = p.channels * p.kernel_h * p.kernel_w
+    return depth * p.kernels.lanes * (group * s.vectors + share(s.vectors, s.panels, panel))
+
+
+cdef void fill_strip(const Rows *s, Py_ssize_t n, Py_ssize_t row, Py_ssize_t rows,
+                     char *strip) noexcept nogil:
+    # the padded rows that `rows` output rows from `row` on read, merged taps only
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t pixel = p.channels * p.kernels.itemsize, q, y
+    cdef Py_ssize_t low = smaller(s.width, first_inside(-p.pad_left, 1, 0))
+    cdef Py_ssize_t high = larger(low, after_inside(-p.pad_left, 1, p.width, s.width))
+    cdef const char *x = p.x + n * p.height * p.width * pixel
+    for q in range((rows - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1):
+        y = row * p.stride_h - p.pad_top + q
+        if y < 0 or y >= p.height or high == low:
+            memset(strip, 0, s.width * pixel)
+        else:
+            memset(strip, 0, low * pixel)
+            p.kernels.copy(x + (y * p.width + low - p.pad_left) * pixel, 1, strip + low * pixel,
+                           (high - low) * p.channels)
+            memset(strip + high * pixel, 0, (s.width - high) * pixel)
+        strip += s.width * pixel
+
+
+cdef void find_rows(const Rows *s, const Depth *d, Py_ssize_t n, Py_ssize_t group,
+                    Py_ssize_t row, Py_ssize_t first, Py_ssize_t count, const char *strip,
+                    const char *zeros, const void **rows) noexcept nogil:
+    # rows[run * count + q]: where pixel first + q of the strip finds its channels for a run
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, pixel = p.channels * p.groups * size
+    cdef Py_ssize_t q, t, i, j, y, z, at
+    cdef const char *x = p.x + n * p.height * p.width * pixel + (group * p.channels + d.c0) * size
+    for q in range(count):
+        i = (first + q) // p.out_w
+        j = (first + q) % p.out_w
+        at = q
+        if s.merged:
+            for t in range(p.kernel_h):
+                if s.inside:
+                    y = (row + i) * p.stride_h - p.pad_top + t * p.dilation_h
+                    rows[at] = x + (y * p.width + j * p.stride_w - p.pad_left) * pixel
+                else:
+                    y = i * p.stride_h + t * p.dilation_h
+                    rows[at] = strip + (y * s.width + j * p.stride_w) * pixel
+                at += count
+            continue
+        for t in range(d.t0, d.t1):
+            y = (row + i) * p.stride_h - p.pad_top + t // p.kernel_w * p.dilation_h
+            z = j * p.stride_w - p.pad_left + t % p.kernel_w * p.dilation_w
+            if 0 <= y < p.height and 0 <= z < p.width:
+                rows[at] = x + (y * p.width + z) * pixel
+            else:
+                rows[at] = zeros
+            at += count
+
+
+cdef void tile_group(const Rows *s, const Depth *d, Py_ssize_t block, Py_ssize_t n,
+                     Py_ssize_t group, Py_ssize_t part, Py_ssize_t row, Py_ssize_t first,
+                     Py_ssize_t count, char *workspace) noexcept nogil:
+    # pixels first..first+count-1 of a strip, all in one row unless rows follow each other in out
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, tile, panel, start, wide
+    cdef Py_ssize_t tiles = ceil_div(count, s.height), height, at, vectors
+    cdef Py_ssize_t runs = p.kernel_h if s.merged else d.t1 - d.t0
+    cdef Py_ssize_t length = p.kernel_w * p.channels if s.merged else d.c1 - d.c0
+    cdef const void **rows = <const void **> workspace
+    cdef const char *zeros = workspace + s.pointer_bytes
+    cdef const char *b
+    cdef char *out = p.out + (n * p.out_sample + (row + first // p.out_w) * p.out_row
+                              + first % p.out_w * p.out_column + group * p.out_group) * size
+    cdef fc_epilogue e
+    e.accumulate = block > 0
+    e.relu = block == s.blocking.blocks - 1 and p.relu
+    e.row_bias = NULL
+    for tile in range(tiles):
+        at = share(count, tiles, tile)
+        find_rows(s, d, n, group, row, first + at, share(count, tiles, tile + 1) - at,
+                  zeros + s.zero_bytes, zeros, rows + at * runs)
+    for panel in range(share(s.panels, s.panel_parts, part),
+                       share(s.panels, s.panel_parts, part + 1)):
+        start = share(s.vectors, s.panels, panel)
+        vectors = share(s.vectors, s.panels, panel + 1) - start
+        start *= lanes
+        wide = smaller(vectors * lanes, p.filters - start)
+        b = s.packed + (panel_offset(s, group, panel) + d.before * vectors * lanes) * size
+        e.column_bias = NULL
+        if block == s.blocking.blocks - 1 and p.bias != NULL:
+            e.column_bias = p.bias + (group * p.filters + start) * size
+        for tile in range(tiles):
+            at = share(count, tiles, tile)
+            height = share(count, tiles, tile + 1) - at
+            p.kernels.rows[height][vectors](rows + at * runs, runs, length, 1, b,
+                                            out + (at * p.out_column + start) * size,
+                                            p.out_column, wide, &e)
+
+
+cdef void rows_unit(const Rows *s, Py_ssize_t unit, char *workspace) noexcept nogil:
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t part = unit % s.panel_parts, strip = unit // s.panel_parts % s.strips
+    cdef Py_ssize_t image = unit // (s.panel_parts * s.strips), block, line, at
+    cdef Py_ssize_t n = image // p.groups, group = image % p.groups
+    cdef Py_ssize_t row = share(p.out_h, s.strips, strip)
+    cdef Py_ssize_t rows = share(p.out_h, s.strips, strip + 1) - row
+    cdef Py_ssize_t lines = 1 if p.out_row == p.out_w * p.out_column else rows
+    cdef Py_ssize_t pixels = rows * p.out_w // lines, pieces
+    cdef Depth d
+    pieces = ceil_div(pixels, s.group_tiles * s.height)
+    if s.merged and not s.inside:
+        fill_strip(s, n, row, rows, workspace + s.pointer_bytes + s.zero_bytes)
+    for block in range(s.blocking.blocks):
+        d = depth_block(p, &s.blocking, block)
+        for line in range(lines):
+            for at in range(pieces):
+                tile_group(s, &d, block, n, group, part, row,
+                           line * p.out_w + share(pixels, pieces, at),
+                           share(pixels, pieces, at + 1) - share(pixels, pieces, at), workspace)
+
+
+cdef void rows_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
+    cdef const Rows *s = <const Rows *> context
+    cdef Py_ssize_t unit
+    memset(workspace + s.pointer_bytes, 0, s.zero_bytes)
+    for unit in range(share(s.units, s.tasks, task), share(s.units, s.tasks, task + 1)):
+        rows_unit(s, unit, workspace)
+
+
+cdef Py_ssize_t plan_rows(Rows *s) noexcept nogil:
+    # returns the bytes of workspace a thread needs
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, rows, reach, strip_bytes = 0
+    cdef Py_ssize_t widest = p.kernels.rows_vectors[1], images = p.samples * p.groups
+    s.vectors = ceil_div(p.filters, p.kernels.lanes)
+    s.panels = ceil_div(s.vectors, widest)
+    s.height = p.kernels.max_rows
+    while p.kernels.rows_vectors[s.height] < ceil_div(s.vectors, s.panels):
+        s.height -= 1
+    reach = (p.kernel_h - 1) * p.dilation_h + 1
+    s.inside = (p.pad_top <= 0 and p.pad_left <= 0
+                and (p.out_h - 1) * p.stride_h - p.pad_top + reach <= p.height
+                and ((p.out_w - 1) * p.stride_w - p.pad_left
+                     + (p.kernel_w - 1) * p.dilation_w < p.width))
+    s.width = (p.out_w - 1) * p.stride_w + p.kernel_w
+    s.merged = (p.groups == 1 and p.dilation_w == 1 and s.blocking.blocks == 1
+                and p.channels <= FEW_CHANNELS
+                and (s.inside or (reach + 3 * p.stride_h) * s.width * p.channels * size
+                     <= 4 * STRIP_BYTES))
+    rows = larger(4, STRIP_BYTES // (p.out_w * p.stride_w * p.stride_h * p.channels * size))
+    rows = smaller(rows, p.out_h)
+    if p.threads > 1:
+        rows = smaller(rows, larger(4, ceil_div(p.out_h * images, 4 * p.threads)))
+    s.strips = ceil_div(p.out_h, rows)
+    rows = ceil_div(p.out_h, s.strips)
+    s.panel_parts = 1
+    if images * s.strips < p.threads:
+        s.panel_parts = smaller(s.panels, ceil_div(2 * p.threads, images * s.strips))
+    s.units = images * s.strips * s.panel_parts
+    s.tasks = smaller(s.units, 8 * p.threads)
+    s.runs = p.kernel_h if s.merged else s.blocking.taps_each
+    s.group_tiles = larger(1, GROUP_POINTERS // (s.runs * s.height))
+    s.pointer_bytes = round_up(s.runs * s.height * s.group_tiles * sizeof(void *), 64)
+    s.zero_bytes = round_up(s.blocking.channels_each * size, 64)
+    if s.merged and not s.inside:
+        strip_bytes = ((rows - 1) * p.stride_h + reach) * s.width * p.channels * size
+    return s.pointer_bytes + s.zero_bytes + strip_bytes + FC_SLACK
+
+
+cdef int run_rows(const Problem *problem) noexcept nogil:
+    cdef Rows s
+    cdef const Problem *p = problem
+    cdef Py_ssize_t workspace, count
+    cdef int failed
+    s.problem = p
+    s.blocking = make_blocking(p, 8)
+    workspace = plan_rows(&s)
+    count = p.groups * s.vectors * p.kernels.lanes * p.channels * p.kernel_h * p.kernel_w
+    s.packed = <const char *> fc_workspace_take(count * p.kernels.itemsize)
+    if s.packed == NULL:
+        return -1
+    failed = parallel_for(pack_task, &s, p.groups * s.panels,
+                          p.threads if count > (1 << 16) else 1, 0)
+    if not failed:
+        failed = parallel_for(rows_task, &s, s.tasks, p.threads, workspace)
+    fc_workspace_give(<void *> s.packed)
+    return failed
+
+
+# -------------------------------------------------------------------------------- depthwise
+
+cdef void depthwise_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
+    # one filter a channel: lanes over channels, one output pixel after the other
+    cdef const Rows *s = <const Rows *> context
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, line, n, i, j, t, y, z, count
+    cdef Py_ssize_t pixel = p.groups * size, taps = p.kernel_h * p.kernel_w
+    cdef const void **from_taps = <const void **> workspace
+    cdef char *zeros = workspace + s.pointer_bytes
+    cdef const char *image
+    cdef fc_epilogue e
+    e.accumulate = 0
+    e.relu = p.relu
+    e.row_bias = NULL
+    e.column_bias = p.bias
+    memset(zeros, 0, pixel)
+    for line in range(share(s.units, s.tasks, task), share(s.units, s.tasks, task + 1)):
+        n = line // p.out_h
+        i = line % p.out_h
+        image = p.x + n * p.height * p.width * pixel
+        for j in range(p.out_w):
+            for t in range(taps):
+                y = i * p.stride_h - p.pad_top + t // p.kernel_w * p.dilation_h
+                z = j * p.stride_w - p.pad_left + t % p.kernel_w * p.dilation_w
+                if 0 <= y < p.height and 0 <= z < p.width:
+                    from_taps[t] = image + (y * p.width + z) * pixel
+                else:
+                    from_taps[t] = zeros
+            p.kernels.depthwise(from_taps, taps, s.packed, p.groups,
+                                p.out + (n * p.out_sample + i * p.out_row
+                                         + j * p.out_column) * size, p.groups, &e)
+
+
+cdef int run_depthwise_rows(const Problem *problem) noexcept nogil:
+    cdef Rows s
+    cdef const Problem *p = problem
+    cdef Py_ssize_t size = p.kernels.itemsize, taps = p.kernel_h * p.kernel_w, t, g
+    cdef const char *tap
+    cdef char *to
+    cdef int failed
+    s.problem = p
+    s.packed = <const char *> fc_workspace_take(taps * p.groups * size)
+    if s.packed == NULL:
+        return -1
+    to = <char *> s.packed
+    for t in range(taps):
+        tap = p.w + (t // p.kernel_w * p.w_row + t % p.kernel_w * p.w_column) * size
+        for g in range(p.groups):
+            if size == 4:
+                (<uint32_t *> to)[g] = (<const uint32_t *> tap)[g * p.w_group]
+            else:
+                (<uint64_t *> to)[g] = (<const uint64_t *> tap)[g * p.w_group]
+        to += p.groups * size
+    s.units = p.samples * p.out_h
+    s.tasks = smaller(s.units, 8 * p.threads)
+    s.pointer_bytes = round_up(taps * sizeof(void *), 64)
+    failed = parallel_for(depthwise_task, &s, s.tasks, p.threads,
+                          s.pointer_bytes + p.groups * size + FC_SLACK)
+    fc_workspace_give(<void *> s.packed)
+    return failed

@@ -1,0 +1,105 @@
+"""What every driver needs: the kernels of the chosen ISA, workspace, and the one parallel loop."""
+
+from libc.stdint cimport int32_t, int64_t, intptr_t
+
+
+cdef extern from "kernels/kernels.h" nogil:
+    enum:
+        FC_MAX_ROWS
+        FC_MAX_VECTORS
+        FC_MAX_FILTERS
+        FC_MAX_LANES
+        FC_SLACK
+        FC_FLOAT32
+        FC_FLOAT64
+        FC_INT64
+        FC_POOL_FLOAT32
+        FC_POOL_FLOAT64
+        FC_POOL_INT8
+        FC_POOL_INT16
+        FC_POOL_INT32
+        FC_POOL_INT64
+        FC_POOL_UINT8
+        FC_POOL_UINT16
+        FC_POOL_UINT32
+        FC_POOL_UINT64
+
+    ctypedef struct fc_epilogue:
+        int accumulate
+        int relu
+        const void *row_bias
+        const void *column_bias
+
+    ctypedef struct fc_copy:
+        Py_ssize_t to "to"
+        Py_ssize_t source "from"
+        Py_ssize_t count
+
+    ctypedef void (*fc_taps_kernel)(const void *, Py_ssize_t, const void *, const Py_ssize_t *,
+                                    void *, Py_ssize_t, Py_ssize_t,
+                                    const fc_epilogue *) noexcept nogil
+    ctypedef void (*fc_rows_kernel)(const void *const *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                                    const void *, void *, Py_ssize_t, Py_ssize_t,
+                                    const fc_epilogue *) noexcept nogil
+    ctypedef void (*fc_dot_kernel)(const void *const *, Py_ssize_t, const void *const *,
+                                   Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
+                                   Py_ssize_t) noexcept nogil
+
+    ctypedef struct fc_kernels:
+        Py_ssize_t itemsize, lanes, max_rows
+        Py_ssize_t *taps_vectors
+        Py_ssize_t *rows_vectors
+        Py_ssize_t *dot_rows
+        fc_taps_kernel taps[9][9]
+        fc_rows_kernel rows[9][9]
+        fc_dot_kernel dot[9][5]
+        void (*pack_pixels)(const fc_copy *, Py_ssize_t, Py_ssize_t, const void *, const void *,
+                            void *) noexcept nogil
+        void (*scatter)(const void *, Py_ssize_t, Py_ssize_t, const fc_copy *, Py_ssize_t, void *,
+                        Py_ssize_t, Py_ssize_t, const fc_epilogue *) noexcept nogil
+        void (*transpose)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t,
+                          Py_ssize_t) noexcept nogil
+        void (*scatter_add)(const void *, void *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*copy)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*sum "sum")(const void *, Py_ssize_t, void *) noexcept nogil
+        void (*sum_rows)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
+        void (*depthwise)(const void *const *, Py_ssize_t, const void *, Py_ssize_t, void *,
+                          Py_ssize_t, const fc_epilogue *) noexcept nogil
+        void (*sum_window)(const void *const *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                           void *, Py_ssize_t) noexcept nogil
+        void (*divide)(const void *, Py_ssize_t, const Py_ssize_t *, Py_ssize_t, void *,
+                       Py_ssize_t) noexcept nogil
+
+    ctypedef struct fc_max_kernels:
+        Py_ssize_t itemsize
+        void (*fill_lowest)(void *, Py_ssize_t) noexcept nogil
+        void (*start)(const void *, Py_ssize_t, void *, int32_t *, Py_ssize_t,
+                      int32_t) noexcept nogil
+        void (*fold)(const void *, Py_ssize_t, void *, int32_t *, Py_ssize_t,
+                     int32_t) noexcept nogil
+        void (*max_window)(const void *const *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                           void *, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*scatter_indices)(const void *, const int64_t *, Py_ssize_t, int64_t, void *,
+                                      Py_ssize_t, Py_ssize_t) noexcept nogil
+
+    ctypedef struct fc_isa:
+        const char *name
+        const fc_kernels *conv[3]
+        const fc_max_kernels *pool[10]
+
+    int fc_isa_count()
+    const fc_isa *fc_isa_at(int index)
+    int fc_isa_usable(int index)
+    void *fc_workspace_take(size_t bytes)
+    void fc_workspace_give(void *workspace)
+
+
+# One piece of a parallel loop: `task` is its number, `workspace` its thread's memory.
+ctypedef void (*task_function)(void *context, Py_ssize_t task, char *workspace) noexcept nogil
+
+cdef const fc_kernels *conv_kernels(int dtype) noexcept nogil
+cdef const fc_max_kernels *pool_kernels(int dtype) noexcept nogil
+
+# Runs function(context, t, workspace) for every t < tasks; -1 if there was no memory, else 0.
+cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, int threads,
+                      size_t workspace) noexcept nogil

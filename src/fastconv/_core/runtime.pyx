@@ -1,0 +1,124 @@
+"""The kernels of the chosen ISA, the number of threads, and the one parallel loop of the package.
+
+OpenMP is used here and nowhere else.  libgomp's threads do not survive a fork, and a child that
+waits for them hangs; so a child forked after the loop ran on several threads runs it on one.
+"""
+
+from cython.parallel cimport prange
+from libc.stddef cimport size_t
+
+cdef extern from "runtime_support.h" nogil:
+    const char *fc_compiler()
+    int fc_openmp()
+    int fc_openmp_limit()
+    int fc_thread_number()
+    void fc_watch_forks(int *used, int *lost)
+
+cdef enum:
+    MAX_THREADS = 256
+
+cdef const fc_isa *chosen = NULL
+cdef int default_threads = 1
+cdef int pool_was_used = 0
+cdef int pool_was_lost = 0
+cdef int initial_limit = fc_openmp_limit()
+
+
+cdef const fc_kernels *conv_kernels(int dtype) noexcept nogil:
+    return chosen.conv[dtype]
+
+
+cdef const fc_max_kernels *pool_kernels(int dtype) noexcept nogil:
+    return chosen.pool[dtype]
+
+
+cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, int threads,
+                      size_t workspace) noexcept nogil:
+    global pool_was_used
+    cdef char *memory[MAX_THREADS]
+    cdef Py_ssize_t task
+    cdef int t, limit = fc_openmp_limit()
+    threads = <int> max(1, min(threads, tasks, MAX_THREADS))
+    if limit != initial_limit:  # somebody, threadpoolctl say, asks OpenMP for fewer
+        threads = min(threads, limit)
+    if pool_was_lost or not fc_openmp():
+        threads = 1
+    for t in range(threads):
+        memory[t] = <char *> fc_workspace_take(workspace) if workspace else NULL
+        if workspace and memory[t] == NULL:
+            threads = t  # fewer threads give the same result
+            break
+    if threads == 0:
+        return -1
+    if threads == 1:
+        for task in range(tasks):
+            function(context, task, memory[0])
+    else:
+        pool_was_used = 1
+        run_on_threads(function, context, tasks, threads, memory)
+    for t in range(threads):
+        fc_workspace_give(memory[t])
+    return 0
+
+
+cdef void run_on_threads(task_function function, void *context, Py_ssize_t tasks, int threads,
+                         char **memory) noexcept nogil:
+    cdef Py_ssize_t task
+    for task in prange(tasks, schedule="dynamic", chunksize=1, num_threads=threads):
+        function(context, task, memory[fc_thread_number()])
+
+
+def isas_built():
+    """The ISAs this package was compiled for, the lowest first."""
+    return tuple(fc_isa_at(i).name.decode() for i in range(fc_isa_count()))
+
+
+def isas_supported():
+    """Those of them this CPU runs."""
+    return tuple(fc_isa_at(i).name.decode() for i in range(fc_isa_count()) if fc_isa_usable(i))
+
+
+def isa():
+    """The ISA in use."""
+    return chosen.name.decode()
+
+
+def select_isa(str name):
+    """Use the kernels of one ISA from now on; not while another thread computes."""
+    global chosen
+    for i in range(fc_isa_count()):
+        if fc_isa_at(i).name.decode() == name and fc_isa_usable(i):
+            chosen = fc_isa_at(i)
+            return
+    raise ValueError(f"ISA must be one of {', '.join(isas_supported())}, got {name!r}")
+
+
+def openmp():
+    """Whether OpenMP was found when the package was built."""
+    return bool(fc_openmp())
+
+
+def compiler():
+    """The compiler the package was built with."""
+    return fc_compiler().decode()
+
+
+def set_num_threads(int threads):
+    """The process-wide number of threads."""
+    global default_threads
+    default_threads = threads
+
+
+def get_num_threads():
+    """The process-wide number of threads."""
+    return default_threads
+
+
+def forked():
+    """Whether this process was forked after the parallel loop ran, and so runs on one thread."""
+    return bool(pool_was_lost)
+
+
+for _name in isas_supported():  # the highest is the last
+    select_isa(_name)
+fc_watch_forks(&pool_was_used, &pool_was_lost)

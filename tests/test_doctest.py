@@ -1,0 +1,27 @@
+"""The examples in docstrings and in README.md are run, and give what they show."""
+
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import fastconv
+
+README = Path(__file__).parents[1] / "README.md"
+MODULES = [
+    "fastconv",
+    *(found.name for found in pkgutil.walk_packages(fastconv.__path__, "fastconv.")),
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name):
+    assert not doctest.testmod(importlib.import_module(name)).failed
+
+
+def test_readme():
+    failed, attempted = doctest.testfile(str(README), module_relative=False, encoding="utf-8")
+    assert not failed
+    assert attempted > 10

@@ -1,0 +1,535 @@
+"""Bad input: every operation, every argument. One line that names them, and nothing is changed."""
+
+import copy
+import inspect
+import math
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.errors import LONGEST_MESSAGE, describe, type_error, value_error
+
+LARGEST = 2**31 - 1
+V, T = ValueError, TypeError
+
+
+def images(*shape):
+    return np.arange(math.prod(shape), dtype=np.float32).reshape(shape)
+
+
+def good(name):
+    """Return arguments that the operation takes, every one of them, but for conv4d's own `out`."""
+    x, w, bias = images(2, 4, 7, 8), images(6, 2, 3, 2), images(6)
+    y = images(2, 6, 5, 7)
+    sizes = {"stride": 1, "padding": 0, "dilation": 1, "groups": 2}
+    layout = {"data_format": "NCHW"}
+    window = {"kernel_size": (2, 3), "stride": 2, "padding": 1, "dilation": 1, "ceil_mode": False}
+    average = {**window, "count_include_pad": True}
+    pooled = images(2, 4, 4, 4)
+    spread = {**sizes, "output_padding": 0}
+    arguments = {
+        "conv2d": {"x": x, "w": w, "bias": bias, **sizes, "activation": "relu", **layout, "out": y},
+        "conv2d_grad_x": {"grad": y, "w": w, "x_shape": x.shape, **sizes, **layout, "out": x},
+        "conv2d_grad_w": {"grad": y, "x": x, "w_shape": w.shape, **sizes, "with_bias": True}
+        | {**layout, "out": w},
+        "conv4d": {"x": x, "w": w, "bias": bias, **sizes, "out": y},
+        "conv4d_grad_x": {"grad": y, "w": w, "x_shape": x.shape, **sizes, "out": x},
+        "conv4d_grad_w": {"grad": y, "x": x, "w_shape": w.shape, **sizes, "with_bias": True}
+        | {"out": w},
+        "conv_transpose2d": {"x": y, "w": w, "bias": images(4), **spread, **layout, "out": x},
+        "conv_transpose2d_grad_x": {"grad": x, "w": w, "x_shape": y.shape, **spread, **layout}
+        | {"out": y},
+        "conv_transpose2d_grad_w": {"grad": x, "x": y, "w_shape": w.shape, **spread, **layout}
+        | {"with_bias": True, "out": w},
+        "max_pool2d": {"x": x, **window, "return_indices": True, **layout, "out": pooled},
+        "max_pool2d_grad_x": {"grad": pooled, "indices": np.zeros((2, 4, 4, 4), np.int64)}
+        | {"x_shape": x.shape, **layout, "out": x},
+        "avg_pool2d": {"x": x, **average, **layout, "out": pooled},
+        "avg_pool2d_grad_x": {"grad": pooled, "x_shape": x.shape, **average, **layout, "out": x},
+        "prepare_conv2d": {"w": w, "bias": bias, **sizes, "activation": "relu", **layout}
+        | {"x_shape": x.shape},
+    }
+    # What is input in one place and output in another must not be the same memory.
+    return {key: copy.copy(value) for key, value in arguments[name].items()}
+
+
+OPERATIONS = sorted(name for name in fc.__all__ if "conv" in name or "pool" in name)
+
+NO_INT = [1.0, True, "1", None, math.nan, np.float32(1), np.True_, 1j, b"1", {}, {1}, object()]
+NO_PAIR = [(), (1,), (1, 1, 1), [1, 1, 1], np.ones(3, int)]
+BAD_ITEM = [(1, 1.0), (True, 1), (1, None), ("1", "1"), [1, math.nan], np.ones(2), ((1, 1), 1)]
+HUGE = [LARGEST + 1, 2**62, 2**63, 2**64, 2**70, 10**5000, (1, 2**70)]
+
+
+def size_rows(argument, least, extra_types=()):
+    """Rows of an int or a pair: values, lengths, types."""
+    yield from (
+        (argument, bad, V) for bad in [least - 1, -LARGEST, (1, least - 1), *NO_PAIR, *HUGE]
+    )
+    yield from ((argument, bad, T) for bad in [*NO_INT, *BAD_ITEM, *extra_types])
+
+
+PADDING_ROWS = [
+    *(("padding", bad, V) for bad in [-1, (0, -1), ((0, 0), (0, -1)), *NO_PAIR, *HUGE]),
+    *(("padding", bad, V) for bad in [((0, 0), (0, 2**62)), ((0,), (0,)), ((0, 0, 0), (0, 0))]),
+    *(("padding", bad, V) for bad in [(1, 1, 1, 1), (0, (0, 0, 0)), [[0], [0]]]),
+    *(("padding", bad, T) for bad in [1.0, True, None, math.nan, np.True_, b"same", {}, object()]),
+    *(("padding", bad, T) for bad in [(0, 0.0), ((0, 0), (0, 0.0)), ((0, 0), (0, None))]),
+    *(("padding", bad, T) for bad in [(0, (0, 0)), ((0, 0), 0), ("same", "same"), np.zeros(2)]),
+]
+WORDS = [("padding", bad, V) for bad in ["", "SAME", "reflect", "0", "same ", "x" * 500, "a\nb"]]
+NO_WORDS = [("padding", bad, T) for bad in ["same", "valid", "full", "reflect"]]
+
+GROUPS_ROWS = [
+    *(("groups", bad, V) for bad in [0, -1, 4, 7, *HUGE[:-1]]),
+    *(("groups", bad, T) for bad in [*NO_INT, (2, 2), [2]]),
+]
+LAYOUT_ROWS = [
+    *(("data_format", bad, V) for bad in ["nchw", "", "NCWH", "channels_last"]),
+    *(("data_format", bad, T) for bad in [None, 1, b"NCHW", ["NCHW"]]),
+]
+ACTIVATION_ROWS = [
+    *(("activation", bad, V) for bad in ["", "ReLU", "sigmoid", "linear"]),
+    *(("activation", bad, T) for bad in [0, True, ["relu"], max]),
+]
+
+
+def flag_rows(argument):
+    return [(argument, bad, T) for bad in [0, 1, None, "True", 1.0, [True]]]
+
+
+def no_dtypes():
+    """Return arrays of the dtypes that nothing takes."""
+    shape = (2, 4, 7, 8)
+    names = ["bool", "complex64", "complex128", "object", "U3", "S3", "datetime64[s]", "V8"]
+    names += [[("a", "f4"), ("b", "i4")], "timedelta64[ns]"]
+    if np.dtype(np.longdouble).itemsize > 8:
+        names.append("longdouble")
+    return [np.zeros(shape, name) for name in names]
+
+
+def array_rows(argument):
+    x = images(2, 4, 7, 8)
+    dtypes = no_dtypes()
+    masked = np.ma.masked_array(x, mask=False)
+    for bad in (*dtypes, masked, None, "x", b"x", object(), {}, [[["a"]]]):
+        yield argument, bad, T
+    for bad in (x[0], x[0, 0], x[0, 0, 0], x[..., None], 3.0, np.float32(3), [[1.0], [1.0, 2.0]]):
+        yield argument, bad, V
+
+
+def shape_rows(name, argument, shape):
+    # Where neither images nor grad say how many samples, rows and columns there are.
+    free = {"max_pool2d_grad_x": (2, 3), "prepare_conv2d": (0, 2, 3)}.get(name, ())
+    for bad in [shape[:3], (*shape, 1), (), [*shape[:2]], np.array(shape[:3])]:
+        yield argument, bad, V
+    for position in range(4):
+        for size in (-1, 2**62, 2**70, shape[position] + 1):
+            if position in free and size == shape[position] + 1:
+                continue
+            changed = list(shape)
+            changed[position] = size
+            yield argument, tuple(changed), V
+        for size in (1.0, True, None, "1", math.nan):
+            changed = list(shape)
+            changed[position] = size
+            yield argument, tuple(changed), T
+    for bad in (4, "shape", 1.0, {1, 2, 3, 4}, object()):
+        yield argument, bad, T
+    if name != "prepare_conv2d":
+        yield argument, None, T
+
+
+def grown(shape):
+    """Return the shape with each of its dimensions in turn one larger."""
+    for position in range(len(shape)):
+        yield tuple(size + (position == i) for i, size in enumerate(shape))
+
+
+def out_rows(shape):
+    for other in (*grown(shape), shape[:3], (1, *shape), ()):
+        yield "out", np.full(other, 7, np.float32), V
+    for dtype in ("float64", "int64", "float16", "bool", "object", "complex64"):
+        yield "out", np.full(shape, 7, dtype), T
+    read_only = np.full(shape, 7, np.float32)
+    read_only.flags.writeable = False
+    yield "out", read_only, V
+    one_place = np.lib.stride_tricks.as_strided(np.full(1, 7, np.float32), shape, (0, 0, 0, 0))
+    yield "out", one_place, V
+    for bad in (np.ma.zeros(shape, np.float32), [1.0], 1, "out", (), object()):
+        yield "out", bad, T
+
+
+def rows_of(name):
+    """Yield (argument, bad value, error, argument that is blamed) for one operation."""
+    arguments = good(name)
+    for argument, value in arguments.items():
+        if argument in ("x", "w", "grad"):
+            yield from array_rows(argument)
+        elif argument == "indices":
+            for dtype in ("int32", "uint64", "float64", "bool", "object"):
+                yield argument, value.astype(dtype), T
+            yield argument, np.ma.masked_array(value), T
+            yield from ((argument, np.zeros(other, np.int64), V) for other in grown(value.shape))
+            yield from ((argument, bad, V) for bad in (value[0], value[..., None]))
+        elif argument == "bias":
+            yield from ((argument, array[0, 0, 0, : value.size], T) for array in no_dtypes())
+            yield argument, np.ma.masked_array(value), T
+            for bad in (value[:-1], value[None], np.append(value, 1), np.float32(1), value[:0]):
+                yield argument, bad, V
+        elif argument in ("x_shape", "w_shape"):
+            yield from shape_rows(name, argument, value)
+        elif argument == "padding":
+            yield from PADDING_ROWS
+            yield from NO_WORDS if "transpose" in name else WORDS
+        elif argument == "stride" and "pool" in name:
+            yield from (row for row in size_rows(argument, 1) if row[1] is not None)
+        elif argument in ("stride", "dilation", "kernel_size"):
+            yield from size_rows(argument, 1)
+        elif argument == "output_padding":
+            yield from size_rows(argument, 0)
+            yield from ((argument, bad, V) for bad in (1, 2, (0, 1)))
+        elif argument == "out":
+            yield from out_rows(value.shape)
+        else:
+            tables = {"groups": GROUPS_ROWS, "data_format": LAYOUT_ROWS}
+            tables["activation"] = ACTIVATION_ROWS
+            yield from tables.get(argument) or flag_rows(argument)
+
+
+# The sizes of one array follow from others, so it may be one of these that is blamed.
+RELATED = {
+    "x_shape": {"w", "grad", "groups", "x_shape"},
+    "w_shape": {"w_shape", "grad", "groups"},
+    "groups": {"groups"},
+}
+MATRIX = [
+    pytest.param(name, *row, id=f"{name}-{row[0]}-{number}")
+    for name in OPERATIONS
+    for number, row in enumerate(rows_of(name))
+]
+
+
+def contents(value):
+    """Return what an argument holds, to compare it with later."""
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.shape, value.strides, value.tobytes()
+    return None
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_matrix_leaves_no_argument_out(name):
+    function = getattr(fc, name)
+    assert set(good(name)) == set(inspect.signature(function).parameters)
+    function(**good(name))
+
+
+@pytest.mark.parametrize(("name", "argument", "bad", "error"), MATRIX)
+def test_bad_argument(name, argument, bad, error):
+    arguments = good(name) | {argument: bad}
+    before = {key: contents(value) for key, value in arguments.items()}
+    with pytest.raises(error) as caught:
+        getattr(fc, name)(**arguments)
+    assert type(caught.value) is error
+    message = str(caught.value)
+    blamed = RELATED.get(argument, {argument})
+    assert message.startswith(tuple(f"{name}: {who} must be " for who in blamed)), message
+    assert ", got " in message or message.endswith("...")
+    assert len(message) <= LONGEST_MESSAGE
+    assert message.isprintable()  # one line
+    assert before == {key: contents(value) for key, value in arguments.items()}
+
+
+def test_the_matrix_is_large():
+    assert len(MATRIX) >= 150
+
+
+# What only some combinations show
+
+
+def fails(error, match, function, *args, **kwargs):
+    with pytest.raises(error, match=match) as caught:
+        function(*args, **kwargs)
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "w"),
+    [
+        (fc.conv2d, (1, 2, 5, 5), (3, 1, 2, 2)),
+        (fc.conv2d, (1, 2, 5, 5), (3, 3, 2, 2)),
+        (fc.conv4d, (1, 2, 5, 5), (3, 4, 2, 2)),
+        (fc.conv_transpose2d, (1, 2, 5, 5), (3, 2, 2, 2)),
+    ],
+)
+def test_channels_that_differ(function, x, w):
+    message = rf"w must be .*x of shape {x}.*got shape {w}".replace("(", r"\(").replace(")", r"\)")
+    fails(V, message, function, images(*x), images(*w))
+
+
+def test_groups_divide_channels_and_filters():
+    x, w = images(1, 6, 3, 3), images(4, 2, 2, 2)
+    fails(V, "groups must be a divisor of the 4 filters of w, got 3", fc.conv2d, x, w, groups=3)
+    fails(V, "groups must be a divisor of the 6 channels of x, got 4", fc.conv2d, x, w, groups=4)
+    x = images(1, 4, 3, 3)
+    match = "groups must be a divisor of the 4 input channels of w, got 3"
+    fails(V, match, fc.conv_transpose2d, x, w, groups=3)
+
+
+@pytest.mark.parametrize("data_format", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("empty", [2, 3])
+def test_images_without_rows_or_columns(data_format, empty):
+    shape = [1, 2, 5, 5]
+    shape[empty] = 0
+    w = images(2, 2, 1, 1)
+    if data_format == "NHWC":
+        shape = [shape[0], *shape[2:], shape[1]]
+        w = w.transpose(2, 3, 1, 0)
+    x = np.zeros(shape)
+    match = "x must be .*height and width of at least 1, got shape"
+    fails(V, match, fc.conv2d, x, w, data_format=data_format)
+    fails(V, match, fc.conv2d, x, w, padding=3, data_format=data_format)
+    fails(V, match, fc.conv2d, x, w, padding="same", data_format=data_format)
+    fails(V, match, fc.conv_transpose2d, x, w, data_format=data_format)
+    fails(V, match, fc.max_pool2d, x, 1, data_format=data_format)
+    fails(V, match, fc.avg_pool2d, x, 1, padding=1, data_format=data_format)
+    match = match.replace("x must", "x_shape must")
+    fails(V, match, fc.conv2d_grad_x, x, w, shape, data_format=data_format)
+    fails(V, match, fc.avg_pool2d_grad_x, x, shape, 1, data_format=data_format)
+
+
+@pytest.mark.parametrize("empty", [2, 3])
+def test_kernels_without_rows_or_columns(empty):
+    shape = [1, 1, 3, 3]
+    shape[empty] = 0
+    x, w = images(1, 1, 5, 5), np.zeros(shape, np.float32)
+    for function in (fc.conv2d, fc.conv4d, fc.conv_transpose2d):
+        fails(V, "w must be .*kernel_w from 1 to", function, x, w)
+    fails(V, "w_shape must be .*kernel_w from 1 to", fc.conv2d_grad_w, x, x, shape)
+    fails(V, "w must be .*kernel_w from 1 to", fc.prepare_conv2d, w)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fits"),
+    [
+        ({"padding": 0}, False),
+        ({"padding": "valid"}, False),
+        ({"padding": (1, 0)}, True),
+        ({"padding": ((0, 1), (0, 0))}, True),
+        ({"padding": ((0, 1), (0, 0)), "dilation": 2}, False),
+        ({"padding": 1, "dilation": LARGEST}, False),
+        ({"padding": 0, "stride": 5}, False),
+        ({"padding": "same"}, True),
+        ({"padding": "full"}, True),
+    ],
+)
+def test_kernels_larger_than_the_padded_image(arguments, fits):
+    x, w = images(1, 1, 2, 3), images(1, 1, 3, 3)
+    if fits:
+        assert fc.conv2d(x, w, **arguments).shape == fc.conv4d(x, w, **arguments).shape
+        return
+    for function in (fc.conv2d, fc.conv4d):
+        fails(
+            V,
+            r"w must be a kernel that.*fits x.*got shape \(1, 1, 3, 3\)",
+            function,
+            x,
+            w,
+            **arguments,
+        )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"kernel_size": 3},
+        {"kernel_size": (1, 5)},
+        {"kernel_size": 2, "dilation": 4},
+        {"kernel_size": LARGEST},
+        {"kernel_size": 2, "padding": 2},
+        {"kernel_size": 2, "padding": ((0, 0), (0, 4))},
+        {"kernel_size": 1, "padding": 1},
+        {"kernel_size": 2, "padding": "full", "dilation": 5, "stride": 1},
+        {"kernel_size": 2, "padding": (0, LARGEST)},
+        {"kernel_size": LARGEST, "padding": (0, LARGEST), "stride": 1},
+    ],
+)
+def test_windows_that_hold_nothing(arguments):
+    x = images(1, 1, 2, 4)
+    for function in (fc.max_pool2d, fc.avg_pool2d):
+        fails(V, "(kernel_size|padding) must be ", function, x, **arguments)
+    match = "(kernel_size|padding) must be .*x_shape"
+    fails(V, match, fc.avg_pool2d_grad_x, x, x.shape, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("data_format", "array", "hint"),
+    [
+        ("NCHW", images(5, 6), r"x\[None, None\]"),
+        ("NCHW", images(3, 5, 6), r"x\[None\]"),
+        ("NHWC", images(5, 6), r"x\[None, :, :, None\]"),
+        ("NHWC", images(5, 6, 3), r"x\[None\]"),
+    ],
+)
+def test_missing_axes_are_explained(data_format, array, hint):
+    for function in (fc.max_pool2d, fc.avg_pool2d):
+        fails(V, f"add the missing axes with {hint}", function, array, 2, data_format=data_format)
+    w = images(2, 2, 2, 2)
+    fails(V, f"add the missing axes with {hint}", fc.conv2d, array, w, data_format=data_format)
+    hint = {"NCHW": r"w\[None, None\]", "NHWC": r"w\[:, :, None, None\]"}[data_format]
+    fails(V, hint, fc.conv2d, images(1, 9, 9, 9), images(2, 2), data_format=data_format)
+
+
+@pytest.mark.parametrize("word", ["reflect", "symmetric", "wrap", "fill", "replicate"])
+def test_other_borders_are_left_to_numpy(word):
+    x, w = images(1, 1, 5, 5), images(1, 1, 2, 2)
+    fails(V, f"np.pad first, got '{word}'", fc.conv2d, x, w, padding=word)
+    fails(V, f"np.pad first, got '{word}'", fc.conv4d, x, w, word)
+    fails(V, f"np.pad first, got '{word}'", fc.max_pool2d, x, 2, padding=word)
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if "out" in good(name)])
+def test_out_apart_from_every_input(name):
+    function = getattr(fc, name)
+    arguments = good(name)
+    shape, size = arguments["out"].shape, arguments["out"].size
+    for argument, value in arguments.items():
+        if argument == "out" or not isinstance(value, np.ndarray):
+            continue
+        # Input and out as the two ends of one buffer, which have an element in common.
+        itemsize = max(value.itemsize, 4)
+        buffer = np.zeros((value.size + size) * itemsize, np.uint8)
+        shared = buffer[: value.nbytes].view(value.dtype).reshape(value.shape)
+        shared[...] = value
+        end = buffer[value.nbytes - 4 :][: size * 4]
+        out = end.view(np.float32).reshape(shape)
+        bad = arguments | {argument: shared, "out": out}
+        before = buffer.copy()
+        fails(V, f"^{name}: out must be apart from {argument}, got", function, **bad)
+        np.testing.assert_array_equal(buffer, before)
+
+
+def test_out_interleaved_with_an_input_is_apart():
+    both = np.zeros((1, 1, 6, 6, 2), np.float32)
+    x, out = both[..., 0], both[..., 1]
+    x[...] = 1
+    assert fc.conv2d(x, np.ones((1, 1, 1, 1), np.float32), out=out) is out
+    np.testing.assert_array_equal(both, 1)
+
+
+@pytest.mark.parametrize("index", [-1, 20, 2**62, -(2**63)])
+@pytest.mark.parametrize("data_format", ["NCHW", "NHWC"])
+def test_indices_out_of_range(index, data_format):
+    shape = (3, 2, 4, 5) if data_format == "NCHW" else (3, 4, 5, 2)
+    grad = np.ones((3, 2, 2, 2))
+    indices = np.zeros(grad.shape, np.int64)
+    indices[2, 1, 1, 1] = index
+    fails(
+        V,
+        "max_pool2d_grad_x: indices must be from 0 to 19, got",
+        fc.max_pool2d_grad_x,
+        *(grad, indices, shape),
+        data_format=data_format,
+    )
+
+
+def test_uint64_has_no_integer_result():
+    x, w = np.ones((1, 1, 3, 3), np.uint64), np.ones((1, 1, 2, 2), np.uint64)
+    fails(T, "x must be of integers that int64 holds, got dtype uint64", fc.conv2d, x, w)
+    fails(T, "w must be of integers that int64 holds", fc.conv4d, x.astype(np.int64), w)
+    fails(T, "x must be of integers that int64 holds", fc.conv2d, x, w.astype(np.uint8))
+    assert fc.conv2d(x, w.astype(np.float32)).dtype == np.float64
+    assert fc.max_pool2d(x, 2).dtype == np.uint64
+
+
+def test_uneven_lists_are_no_arrays():
+    w = images(1, 1, 1, 1)
+    fails(V, "x must be an array, got a list of uneven length", fc.conv2d, [[1], [1, 2]], w)
+
+
+def test_the_call_of_a_prepared_convolution_is_checked():
+    prepared = fc.prepare_conv2d(images(3, 2, 2, 2), padding="same")
+    fails(V, "PreparedConv2D: w must be of 4 channels a filter", prepared, images(1, 4, 5, 5))
+    fails(V, r"PreparedConv2D: x must be 4-D .*x\[None\]", prepared, images(2, 5, 5))
+    fails(T, "PreparedConv2D: x must be of a floating", prepared, images(1, 2, 5, 5) > 0)
+    x = images(1, 2, 5, 5)
+    fails(V, "PreparedConv2D: out must be of shape", prepared, x, out=x)
+
+
+@pytest.mark.parametrize("function", [fc.set_num_threads, fc.threads])
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [(0, V), (-1, V), (2**31, V), (2**70, V)] + [(bad, T) for bad in (1.0, True, "2", None, (1,))],
+)
+def test_numbers_of_threads(function, bad, error):
+    before = fc.get_num_threads()
+    fails(error, rf"^{function.__name__}: n must be an int from 1 to", function, bad)
+    assert fc.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("bad", "error"), [("low", V), ("", V), (None, T), (1, T)])
+def test_words_of_the_settings(bad, error):
+    fails(error, "^precision: level must be 'highest' or 'high', got", fc.precision, bad)
+    fails(error, "^show_config: mode must be 'text' or 'dicts', got", fc.show_config, bad)
+
+
+# The messages themselves
+
+
+def test_message():
+    assert str(value_error("f", "a", "an int", 1.5)) == "f: a must be an int, got 1.5"
+    assert (
+        str(type_error("f", "a", "an int", "shape (1,)")) == "f: a must be an int, got shape (1,)"
+    )
+    assert type(value_error("f", "a", "b", 0)) is ValueError
+    assert type(type_error("f", "a", "b", 0)) is TypeError
+
+
+def test_message_is_one_line_and_short():
+    message = str(value_error("f", "a", "r", "x\n\t" * 500))
+    assert len(message) == LONGEST_MESSAGE
+    assert message.isprintable()
+    assert message.endswith("...")
+
+
+class Rude:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+NESTED = []
+NESTED.append((NESTED,))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        (True, "True"),
+        (-3, "-3"),
+        (math.nan, "nan"),
+        (10**5000, "an int of 16610 bits"),
+        ("a'b\n", '"a\'b\\n"'),
+        ((1, (2, 3)), "(1, (2, 3))"),
+        ((1,), "(1,)"),
+        ([1, "a"], "[1, 'a']"),
+        (list(range(100)), "a list of length 100"),
+        (np.ones((2, 3), np.int8), "an array of shape (2, 3) and dtype int8"),
+        (np.float32(1.5), "float32 1.5"),
+        (np.bool_(True), "bool True"),
+        (Rude(), "an object of type Rude"),
+        ((Rude(), 1), "(an object of type Rude, 1)"),
+        (b"abc", "an object of type bytes"),
+    ],
+    ids=lambda value: type(value).__name__,  # pytest would print them
+)
+def test_values_are_described(value, text):
+    if isinstance(value, np.bool_):
+        text = f"{type(value).__name__} True"  # bool_ before NumPy 2
+    assert describe(value) == text
+
+
+def test_long_texts_and_deep_lists_are_cut():
+    assert len(describe("x" * 10_000)) <= 60
+    assert len(describe(NESTED)) <= 100
