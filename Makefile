@@ -14,6 +14,8 @@ SOURCES := pyproject.toml setup.py MANIFEST.in README.md LICENSE \
   $(shell find src \( -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' \
     -o -name '*.h' -o -name 'py.typed' -o -path '*/kernels/*.c' \) -print)
 WHEEL = $(shell ls dist/*.whl)
+# What depends on NumPy rather than on the engine: the short run on its oldest version.
+SHORT := $(patsubst %,tests/test_%.py,arrays doctest documents errors floors geometry properties reference threads)
 
 # A virtual environment, made once. Debian keeps venv in a package of its own, hence the hint.
 .venv-%/bin/python:
@@ -69,11 +71,11 @@ test-newest: .venv-test/.stamp ## all tests, on the newest NumPy
 	@touch $@
 
 # The oldest NumPy we run on, with the very same wheel. There are no wheels of NumPy 1.26 for Python 3.13 and later.
-test-numpy1: dist/.stamp ## the short run (-m 'not slow') on NumPy 1.26
+test-numpy1: dist/.stamp ## the tests that depend on NumPy rather than on the engine, on NumPy 1.26
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
 	  $(MAKE) --no-print-directory .venv-numpy1/.stamp; \
 	  .venv-numpy1/bin/python -c 'import numpy; print("== the short run on NumPy", numpy.__version__)'; \
-	  .venv-numpy1/bin/python -m pytest $(PYTEST) -m 'not slow' tests --ignore=tests/hosts; \
+	  .venv-numpy1/bin/python -m pytest $(PYTEST) $(SHORT); \
 	else echo "== NumPy 1.26 has no wheel for this Python: the short run on it is left out"; fi
 
 .venv-numpy1/.stamp: dist/.stamp | .venv-numpy1/bin/python
@@ -129,7 +131,7 @@ asan: .venv-asan/.stamp ## the tests on a build with the address and undefined-b
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  FASTCONV_SANITIZE=address,undefined \
-	  .venv-asan/bin/python -m pytest $(PYTEST) -m 'not slow' tests --ignore=tests/hosts
+	  .venv-asan/bin/python -m pytest $(PYTEST) tests --ignore=tests/hosts
 
 .venv-asan/.stamp: $(SOURCES) | .venv-asan/bin/python .venv-build/bin/python
 	@echo "== an instrumented wheel in build/asan"

@@ -101,8 +101,9 @@ def test_bfloat16():
     x, w = ramp(1, 1, 3, 3, dtype=dtype), ramp(1, 1, 2, 2, dtype=dtype)
     with pytest.raises(TypeError, match="w must be of a dtype that NumPy promotes with that of x"):
         fc.conv2d(x, w.astype(np.int64))
-    with pytest.raises(TypeError, match=r"x must be of a floating dtype .*float8"):
-        fc.conv2d(x.astype(ml_dtypes.float8_e4m3fn), w)
+    for other in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, ml_dtypes.int4):
+        with pytest.raises(TypeError, match=r"x must be of a floating dtype .*(float8|int4)"):
+            fc.conv2d(x.astype(other), w)
 
 
 def test_half_precision_is_accumulated_in_float32_and_rounded_once():

@@ -14,12 +14,19 @@ from cases import CONV_CASES, DATA_FORMATS, NAMED, POOL_CASES, TRANSPOSE_CASES
 from problems import conv_problem, pool_problem
 
 import fastconv as fc
+from fastconv import plan
 
 floats = pytest.mark.parametrize("dtype", ["float32", "float64"])
 formats = pytest.mark.parametrize("data_format", DATA_FORMATS)
 cases = partial(pytest.mark.parametrize, "case", ids=str)
 THREADS = (1, 2, 3, 5, 8)
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def threads_for_little_work(monkeypatch):
+    """Let even the smallest problem be shared out."""
+    monkeypatch.setattr(plan, "WORK_OF_A_THREAD", 1)
 
 
 def all_results(operation, case, dtype, data_format):

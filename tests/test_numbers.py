@@ -33,13 +33,39 @@ def spoiled_problem(operation, case, dtype, name):
     return problem
 
 
+RESULTS = ("out", "grad_x", "grad_w", "grad_bias")
+
+
+def meets_padding(operation, name, result):
+    """Tell whether a result multiplies an array's elements by the padding of another."""
+    slid = "x" if operation == "conv_transpose2d" else "grad"
+    return (name, result) in (("w", "out"), ("w", "grad_x"), (slid, "grad_w"))
+
+
+def check_spoiled(operation, case, dtype, name, padding):
+    problem = spoiled_problem(operation, case, dtype, name)
+    results = problem.run(problem.x, problem.w, problem.bias, problem.grad)
+    for result, got, want in zip(RESULTS, results, problem.wanted_in("NCHW"), strict=True):
+        if meets_padding(operation, name, result) == padding:
+            assert_close(got, want)
+
+
 @pytest.mark.parametrize(("operation", "case"), EVERY_OPERATION)
 @pytest.mark.parametrize("name", ["x", "w", "grad"])
 @floats
 def test_what_is_not_finite_stays_in_its_window(isa, operation, case, name, dtype):
     """inf and NaN reach the results whose sums hold them, and all others are as exact as ever."""
-    problem = spoiled_problem(operation, case, dtype, name)
-    problem.check(problem.run(problem.x, problem.w, problem.bias, problem.grad))
+    check_spoiled(operation, case, dtype, name, padding=False)
+
+
+@pytest.mark.parametrize(("operation", "case"), EVERY_OPERATION)
+@pytest.mark.parametrize("name", ["w", "grad"])
+@floats
+def test_padding_contributes_nothing(isa, operation, case, name, dtype):
+    """What is not finite in a weight, or a gradient, makes no NaN with the padding it meets."""
+    if operation == "conv_transpose2d" and name == "grad":
+        name = "x"
+    check_spoiled(operation, case, dtype, name, padding=True)
 
 
 @cache

@@ -80,6 +80,35 @@ def _grad_w_by(name: str) -> Callable[..., None]:
     return run
 
 
+def _grad_w_by_taps(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
+    """Compute one tap after the other from the pixels it meets, gathered as an image of their own.
+
+    For strides, dilations and paddings so large that a padded copy of x could not be held.
+    """
+    rows_axis = 1 if _channels_last(geometry) else 2
+    shape = (geometry.samples, geometry.out_h, geometry.out_w, geometry.channels)
+    if not _channels_last(geometry):
+        shape = (geometry.samples, geometry.channels, geometry.out_h, geometry.out_w)
+    pixels = np.empty(shape, x.dtype)
+    numbers = geometry.numbers.copy()
+    numbers[[2, 3]] = geometry.out_h, geometry.out_w  # height, width
+    numbers[5:11] = 1  # kernel, stride, dilation
+    numbers[[11, 12]] = 0  # padding
+    for r in range(geometry.kernel_h):
+        for s in range(geometry.kernel_w):
+            y = np.arange(geometry.out_h) * geometry.stride_h
+            z = np.arange(geometry.out_w) * geometry.stride_w
+            y += r * geometry.dilation_h - geometry.pad_top
+            z += s * geometry.dilation_w - geometry.pad_left
+            rows = np.flatnonzero((y >= 0) & (y < geometry.height))
+            columns = np.flatnonzero((z >= 0) & (z < geometry.width))
+            pixels[...] = 0
+            to = (slice(None),) * rows_axis + np.ix_(rows, columns)
+            pixels[to] = x[(slice(None),) * rows_axis + np.ix_(y[rows], z[columns])]
+            tap = out[:, :, r : r + 1, s : s + 1]
+            weights.grad_w(numbers, grad, pixels, tap, _threads(geometry), "lanes")
+
+
 # ---------------------------------------------------------------------------------- choice
 
 
@@ -105,8 +134,14 @@ def _columns_pay(geometry: ConvGeometry) -> bool:
     )
 
 
+def _band_of_weights_fits(geometry: ConvGeometry) -> bool:
+    return bool(weights.band_fits(geometry.numbers))
+
+
 def _few_filters(geometry: ConvGeometry) -> bool:
-    return not _channels_last(geometry) and geometry.filters // geometry.groups <= 4
+    if _channels_last(geometry) or geometry.filters // geometry.groups > 4:
+        return False
+    return _band_of_weights_fits(geometry)
 
 
 FORWARD = (
@@ -128,7 +163,8 @@ GRAD_X = (
 )
 GRAD_W = (
     Row("dot", _few_filters, _grad_w_by("dot")),
-    Row("lanes", lambda geometry: True, _grad_w_by("lanes")),
+    Row("lanes", _band_of_weights_fits, _grad_w_by("lanes")),
+    Row("taps", lambda geometry: True, _grad_w_by_taps),
 )
 ROWS = {"forward": FORWARD, "grad_x": GRAD_X, "grad_w": GRAD_W}
 

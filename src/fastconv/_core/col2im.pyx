@@ -55,7 +55,7 @@ cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     cdef const Columns *s = <const Columns *> context
     cdef const Problem *p = s.problem
     cdef Py_ssize_t part = task % s.channel_parts, group = task // s.channel_parts
-    cdef Py_ssize_t size = p.kernels.itemsize, c0 = part * s.channels_each, tile, block, f0, f1, f
+    cdef Py_ssize_t size = p.kernels.itemsize, c0 = part * s.channels_each, tile, block, f0, f1, f, few
     cdef Py_ssize_t rows = (smaller(c0 + s.channels_each, p.channels) - c0) * s.taps
     cdef Py_ssize_t first, height, tiles = tiles_of(s, part)
     cdef char *to
@@ -63,14 +63,16 @@ cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     for block in range(s.depth_blocks):
         f0 = share(p.filters, s.depth_blocks, block)
         f1 = share(p.filters, s.depth_blocks, block + 1)
-        for tile in range(tiles):
-            first = share(rows, tiles, tile)
-            height = share(rows, tiles, tile + 1) - first
-            to = <char *> s.packed + size * (
-                (group * p.channels + c0) * s.taps * p.filters + f0 * rows + first * (f1 - f0))
-            for f in range(f0, f1):
-                p.kernels.copy(w + (f * p.w_filter + first) * size, 1, to, height)
-                to += height * size
+        for few in range(f0, f1, 16):  # a few filters' rows at a time are read along
+            for tile in range(tiles):
+                first = share(rows, tiles, tile)
+                height = share(rows, tiles, tile + 1) - first
+                to = <char *> s.packed + size * (
+                    (group * p.channels + c0) * s.taps * p.filters + f0 * rows
+                    + first * (f1 - f0) + (few - f0) * height)
+                for f in range(few, smaller(few + 16, f1)):
+                    p.kernels.copy(w + (f * p.w_filter + first) * size, 1, to, height)
+                    to += height * size
 
 
 cdef void multiply(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ssize_t n,
@@ -106,11 +108,10 @@ cdef void multiply(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ssize
         for block in range(s.depth_blocks):
             f0 = share(p.filters, s.depth_blocks, block)
             f1 = share(p.filters, s.depth_blocks, block + 1)
-            for f in range(f0, f1):
-                p.kernels.pack_pixels(items, m, 1,
-                                      p.x + (group * p.filters + f) * plane * size, p.x_end,
-                                      workspace + (f - f0) * wide * size)
-                offsets[f - f0] = (f - f0) * wide
+            p.kernels.pack_pixels(items, m, 1, p.x + (group * p.filters + f0) * plane * size,
+                                  plane, f1 - f0, p.x_end, workspace, wide)
+            for f in range(f1 - f0):
+                offsets[f] = f * wide
             e.accumulate = block > 0
             a = s.packed + size * (
                 (group * p.channels + c0) * s.taps * p.filters + f0 * height_all)
@@ -128,8 +129,9 @@ cdef void add_columns(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ss
     # grad_x[n, c, y, z] += columns: col2im
     cdef const Problem *p = s.problem
     cdef const Geometry *g = s.geometry
-    cdef Py_ssize_t size = p.kernels.itemsize, c0 = part * s.channels_each, c, t, m, i, y
-    cdef Py_ssize_t c1 = smaller(c0 + s.channels_each, p.channels), low, high, shift
+    cdef Py_ssize_t size = p.kernels.itemsize, c0 = part * s.channels_each, c, t, m, y
+    cdef Py_ssize_t c1 = smaller(c0 + s.channels_each, p.channels), shift
+    cdef Py_ssize_t left, right, top, bottom
     cdef char *plane
     for m in range(images):
         for c in range(c0, c1):
@@ -137,16 +139,18 @@ cdef void add_columns(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ss
                 g.height * g.width) * size
             for t in range(s.taps):
                 shift = t % g.kernel_w * g.dilation_w - g.pad_left
-                low = smaller(g.out_w, first_inside(shift, g.stride_w, 0))
-                high = larger(low, after_inside(shift, g.stride_w, g.width, g.out_w))
-                for i in range(rows):
-                    y = (row + i) * g.stride_h - g.pad_top + t // g.kernel_w * g.dilation_h
-                    if high > low and 0 <= y < g.height:
-                        p.kernels.scatter_add(
-                            columns + ((((c - c0) * s.taps + t) * images + m) * rows * g.out_w
-                                       + i * g.out_w + low) * size,
-                            plane + (y * g.width + low * g.stride_w + shift) * size,
-                            g.stride_w, high - low)
+                left = smaller(g.out_w, first_inside(shift, g.stride_w, 0))
+                right = larger(left, after_inside(shift, g.stride_w, g.width, g.out_w))
+                y = row * g.stride_h - g.pad_top + t // g.kernel_w * g.dilation_h
+                top = smaller(rows, first_inside(y, g.stride_h, 0))
+                bottom = larger(top, after_inside(y, g.stride_h, g.height, rows))
+                if right > left and bottom > top:
+                    p.kernels.add_rows(
+                        columns + ((((c - c0) * s.taps + t) * images + m) * rows * g.out_w
+                                   + top * g.out_w + left) * size, g.out_w,
+                        plane + ((top * g.stride_h + y) * g.width
+                                 + left * g.stride_w + shift) * size,
+                        g.stride_h * g.width, g.stride_w, bottom - top, right - left)
 
 
 cdef void fill_planes(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ssize_t n,

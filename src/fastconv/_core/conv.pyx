@@ -3,7 +3,7 @@
 cimport numpy as cnp
 
 from fastconv._core.col2im cimport run_col2im
-from fastconv._core.problem cimport Geometry, Phase, Problem, find_phase, larger, smaller
+from fastconv._core.problem cimport Geometry, Phase, Problem, find_phase, smaller
 from fastconv._core.rows cimport run_depthwise_rows, run_rows
 from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
 from fastconv._core.taps cimport fits_direct, run_direct, run_panels
@@ -116,15 +116,17 @@ def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarr
     cdef Problem whole = forward_problem(g, grad, w, bias, out, False, threads), p
     cdef driver run = driver_of(algorithm)
     cdef Phase h, v
-    cdef Py_ssize_t a, b
+    cdef Py_ssize_t a, b, y, z
     cdef int failed = 0
-    if phases_without_taps(g):
+    if not every_pixel_reached(g):
         out[...] = 0 if bias is None else (bias if g.channels_last else bias[:, None, None])
-    for a in range(smaller(g.stride_h, g.height + larger(g.pad_top, 0))):
+    for y in range(smaller(g.stride_h, g.height)):
+        a = (y + g.pad_top) % g.stride_h
         h = find_phase(g.height, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, a)
-        for b in range(smaller(g.stride_w, g.width + larger(g.pad_left, 0))):
+        for z in range(smaller(g.stride_w, g.width)):
+            b = (z + g.pad_left) % g.stride_w
             v = find_phase(g.width, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, b)
-            if h.taps * v.taps * h.count * v.count == 0:
+            if h.taps == 0 or v.taps == 0:
                 continue
             p = phase_problem(g, &whole, &h, &v, a, b)
             with nogil:
@@ -133,20 +135,18 @@ def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarr
                 raise MemoryError("no memory for the workspace of a gradient")
 
 
-cdef bint phases_without_taps(const Geometry *g):
-    cdef Py_ssize_t a
-    cdef Phase phase
-    if g.stride_h > g.kernel_h or g.stride_w > g.kernel_w:
-        return True
-    for a in range(g.stride_h):
-        phase = find_phase(g.height, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, a)
-        if phase.taps == 0:
-            return True
-    for a in range(g.stride_w):
-        phase = find_phase(g.width, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, a)
-        if phase.taps == 0:
-            return True
-    return False
+cdef bint every_pixel_reached(const Geometry *g):
+    # whether every phase of the rows and of the columns has a tap
+    cdef Py_ssize_t y
+    for y in range(smaller(g.stride_h, g.height)):
+        if find_phase(g.height, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top,
+                      (y + g.pad_top) % g.stride_h).taps == 0:
+            return False
+    for y in range(smaller(g.stride_w, g.width)):
+        if find_phase(g.width, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left,
+                      (y + g.pad_left) % g.stride_w).taps == 0:
+            return False
+    return True
 
 
 def grad_x_by_columns(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias,

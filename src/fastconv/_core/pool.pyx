@@ -7,7 +7,7 @@ Taps above and below the image are left out; to the left and right of it they fa
 row with the lowest value (zero for averages) around it, and that only if a window reaches there.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 cimport numpy as cnp
@@ -57,7 +57,7 @@ cdef struct Geometry:
 
 
 cdef struct Pool:
-    const Geometry *geometry
+    Geometry geometry
     const fc_max_kernels *maximum
     const fc_kernels *average          # NULL for a max pool
     const char *x                      # the gradient's: grad
@@ -93,7 +93,7 @@ cdef inline void taps_inside(Py_ssize_t start, Py_ssize_t dilation, Py_ssize_t k
 cdef const char *padded_rows(const Pool *s, Py_ssize_t plane, Py_ssize_t row, Py_ssize_t rows,
                              char *strip, Py_ssize_t *first) noexcept nogil:
     # the image rows that `rows` output rows from `row` on touch; *first is the number of the first
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef const char *x = s.x + plane * g.height * g.width * s.size
     cdef Py_ssize_t y, last, right = s.width - g.pad_left - g.width
     cdef char *to = strip
@@ -122,7 +122,7 @@ cdef extern from "string.h" nogil:
 
 cdef void rows_unit(const Pool *s, Py_ssize_t unit, char *workspace) noexcept nogil:
     # a strip of output rows of one plane, values alone
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t plane = unit // s.strips, strip = unit % s.strips, i, r, low, high, first
     cdef Py_ssize_t row = share(g.out_h, s.strips, strip)
     cdef Py_ssize_t stop = share(g.out_h, s.strips, strip + 1), start
@@ -155,10 +155,10 @@ cdef void rows_task(void *context, Py_ssize_t task, char *workspace) noexcept no
 cdef void indexed_rows_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
     # the maximum's place too: every tap is folded where it falls inside of the image
     cdef const Pool *s = <const Pool *> context
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t rows = g.samples * g.channels * g.out_h, line, i, j, r, z, start, shift
     cdef Py_ssize_t low, high, left, right
-    cdef int32_t *code = <int32_t *> workspace
+    cdef int64_t *code = <int64_t *> workspace
     cdef const char *row
     cdef char *out
     for line in range(share(rows, s.tasks, task), share(rows, s.tasks, task + 1)):
@@ -174,7 +174,7 @@ cdef void indexed_rows_task(void *context, Py_ssize_t task, char *workspace) noe
             right = larger(left, after_inside(shift, g.stride_w, g.width, g.out_w))
             s.maximum.start(row + (left * g.stride_w + shift) * s.size, g.stride_w,
                             out + left * s.size, code + left, right - left,
-                            <int32_t> (low * g.kernel_w + z))
+                            z)
         for r in range(low, high):
             for z in range(g.kernel_w):
                 shift = z * g.dilation_w - g.pad_left
@@ -182,11 +182,11 @@ cdef void indexed_rows_task(void *context, Py_ssize_t task, char *workspace) noe
                 right = larger(left, after_inside(shift, g.stride_w, g.width, g.out_w))
                 s.maximum.fold(row + (left * g.stride_w + shift) * s.size, g.stride_w,
                                out + left * s.size, code + left, right - left,
-                               <int32_t> (r * g.kernel_w + z))
+                               ((r - low) * g.kernel_w + z))
             row += g.dilation_h * g.width * s.size
         for j in range(g.out_w):
             s.indices[line * g.out_w + j] = (
-                (start + code[j] // g.kernel_w * g.dilation_h) * g.width
+                (start + (low + code[j] // g.kernel_w) * g.dilation_h) * g.width
                 + j * g.stride_w - g.pad_left + code[j] % g.kernel_w * g.dilation_w)
 
 
@@ -195,11 +195,11 @@ cdef void indexed_rows_task(void *context, Py_ssize_t task, char *workspace) noe
 cdef void pixels_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
     # rows of output pixels; a tap is a vector of channels
     cdef const Pool *s = <const Pool *> context
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t rows = g.samples * g.out_h, line, n, i, j, r, z, top, side, count, t, y, x
     cdef Py_ssize_t r0, r1, z0, z1
     cdef const void **taps = <const void **> workspace
-    cdef int32_t *code = <int32_t *> (workspace + s.pointer_bytes)
+    cdef int64_t *code = <int64_t *> (workspace + s.pointer_bytes)
     cdef const char *image
     cdef char *out
     for line in range(share(rows, s.tasks, task), share(rows, s.tasks, task + 1)):
@@ -227,7 +227,7 @@ cdef void pixels_task(void *context, Py_ssize_t task, char *workspace) noexcept 
             else:
                 s.maximum.start(taps[0], 1, out, code, g.channels, 0)
                 for t in range(count):
-                    s.maximum.fold(taps[t], 1, out, code, g.channels, <int32_t> t)
+                    s.maximum.fold(taps[t], 1, out, code, g.channels, t)
                 for t in range(g.channels):
                     r = top + (r0 + code[t] // (z1 - z0)) * g.dilation_h
                     z = side + (z0 + code[t] % (z1 - z0)) * g.dilation_w
@@ -239,7 +239,7 @@ cdef void pixels_task(void *context, Py_ssize_t task, char *workspace) noexcept 
 cdef void max_grad_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
     # grad_x[indices] += grad, one plane or one image after the other
     cdef const Pool *s = <const Pool *> context
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t planes = g.samples * (1 if g.channels_last else g.channels), plane, q
     cdef Py_ssize_t pixels = g.out_h * g.out_w, size = g.height * g.width, wrong = 0
     cdef Py_ssize_t each = g.channels if g.channels_last else 1
@@ -260,7 +260,7 @@ cdef void max_grad_task(void *context, Py_ssize_t task, char *workspace) noexcep
 cdef void average_grad_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
     # grad_x of every pixel of a window += grad / count
     cdef const Pool *s = <const Pool *> context
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t planes = g.samples * (1 if g.channels_last else g.channels), plane, i, r, r0, r1
     cdef Py_ssize_t each = g.channels if g.channels_last else 1, top
     cdef char *out
@@ -282,7 +282,7 @@ cdef void average_grad_task(void *context, Py_ssize_t task, char *workspace) noe
 
 
 cdef void average_grad_row(const Pool *s, const char *grad, char *row) noexcept nogil:
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t z, shift, left, right
     for z in range(g.kernel_w):
         shift = z * g.dilation_w - g.pad_left
@@ -294,7 +294,7 @@ cdef void average_grad_row(const Pool *s, const char *grad, char *row) noexcept 
 
 cdef void average_grad_pixels(const Pool *s, const char *grad, char *image, Py_ssize_t i,
                               Py_ssize_t r0, Py_ssize_t r1, char *workspace) noexcept nogil:
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t j, r, z, z0, z1, side, y
     for j in range(g.out_w):
         side = j * g.stride_w - g.pad_left
@@ -315,9 +315,15 @@ cdef void average_grad_pixels(const Pool *s, const char *grad, char *image, Py_s
 cdef Pool make_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, bint average,
                     int threads):
     cdef Pool s
-    cdef const Geometry *g = <const Geometry *> cnp.PyArray_DATA(numbers)
-    cdef Py_ssize_t rows, planes = g.samples * g.channels
-    s.geometry = g
+    cdef Geometry *g = &s.geometry
+    cdef Py_ssize_t rows, planes, seen
+    g[0] = (<const Geometry *> cnp.PyArray_DATA(numbers))[0]
+    planes = g.samples * g.channels
+    s.width = (g.out_w - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1
+    if not g.channels_last and s.width > 4 * g.width + 64:
+        # Windows far larger than the image: a plane is an image of one channel, and channels last
+        # takes only the taps inside of it.
+        g.samples, g.channels, g.channels_last = planes, 1, 1
     s.average = kernels_of(x) if average else NULL
     s.maximum = NULL if average else pool_kernels(dtype_of(x))
     s.x, s.out = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
@@ -325,18 +331,20 @@ cdef Pool make_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, bint av
     s.wrong = NULL
     s.heights = s.widths = NULL
     s.size = cnp.PyArray_ITEMSIZE(x)
-    s.width = (g.out_w - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1
     s.inside = g.pad_left == 0 and s.width <= g.width
-    rows = larger(1, STRIP_BYTES // (s.width * g.stride_h * s.size))
+    rows = larger(1, STRIP_BYTES // s.width // g.stride_h // s.size)
     if threads > 1:  # a few strips for each thread
         rows = larger(1, smaller(rows, ceil_div(g.out_h * planes, 4 * threads)))
     s.strips = ceil_div(g.out_h, rows)
-    s.pointer_bytes = round_up(g.kernel_h * (g.kernel_w if g.channels_last else 1) * 8, 64)
+    seen = smaller(g.kernel_h, ceil_div(g.height, g.dilation_h))  # taps inside at the most
+    if g.channels_last:
+        seen *= smaller(g.kernel_w, ceil_div(g.width, g.dilation_w))
+    s.pointer_bytes = round_up(seen * sizeof(void *), 64)
     return s
 
 
 cdef Py_ssize_t strip_bytes(const Pool *s) noexcept nogil:
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t rows = (ceil_div(g.out_h, s.strips) - 1) * g.stride_h
     rows = smaller(g.height, rows + (g.kernel_h - 1) * g.dilation_h + 1)
     return 0 if s.inside else rows * larger(s.width, g.pad_left + g.width) * s.size
@@ -351,7 +359,7 @@ cdef inline int useful_threads(const Geometry *g, int threads) noexcept nogil:
 
 cdef int count_taps(Pool *s) noexcept nogil:
     # how many rows and columns of a window a mean divides by: PyTorch's rule
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t i, low, high
     s.heights = <Py_ssize_t *> fc_workspace_take((g.out_h + g.out_w) * sizeof(Py_ssize_t))
     if s.heights == NULL:
@@ -379,7 +387,7 @@ cdef int count_taps(Pool *s) noexcept nogil:
 
 cdef run(Pool *s, task_function task, Py_ssize_t units, int threads, Py_ssize_t workspace):
     cdef int failed
-    threads = useful_threads(s.geometry, threads)
+    threads = useful_threads(&s.geometry, threads)
     s.tasks = smaller(units, 8 * threads)
     with nogil:
         failed = count_taps(s) if s.average != NULL else 0
@@ -393,22 +401,22 @@ cdef run(Pool *s, task_function task, Py_ssize_t units, int threads, Py_ssize_t 
 def max_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, indices, int threads):
     """Fill out with the maxima, and indices with their places unless it is None."""
     cdef Pool s = make_pool(numbers, x, out, False, threads)
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     if indices is not None:
         s.indices = <int64_t *> cnp.PyArray_DATA(indices)
     if g.channels_last:
-        run(&s, pixels_task, g.samples * g.out_h, threads, s.pointer_bytes + g.channels * 4)
+        run(&s, pixels_task, g.samples * g.out_h, threads, s.pointer_bytes + g.channels * 8)
     elif indices is None:
         run(&s, rows_task, g.samples * g.channels * s.strips, threads,
             s.pointer_bytes + strip_bytes(&s))
     else:
-        run(&s, indexed_rows_task, g.samples * g.channels * g.out_h, threads, g.out_w * 4)
+        run(&s, indexed_rows_task, g.samples * g.channels * g.out_h, threads, g.out_w * 8)
 
 
 def avg_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, int threads):
     """Fill out with the means."""
     cdef Pool s = make_pool(numbers, x, out, True, threads)
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     if g.channels_last:
         run(&s, pixels_task, g.samples * g.out_h, threads, s.pointer_bytes)
     else:
@@ -420,7 +428,7 @@ def max_pool_grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray indices, 
                     int threads):
     """Fill out with the gradient for the image; return whether every index was in range."""
     cdef Pool s = make_pool(numbers, grad, out, False, threads)
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t planes = g.samples * (1 if g.channels_last else g.channels), wrong = 0, task
     s.indices = <int64_t *> cnp.PyArray_DATA(indices)
     s.wrong = <Py_ssize_t *> fc_workspace_take(8 * threads * sizeof(Py_ssize_t))
@@ -438,6 +446,6 @@ def max_pool_grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray indices, 
 def avg_pool_grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, int threads):
     """Fill out with the gradient for the image."""
     cdef Pool s = make_pool(numbers, grad, out, True, threads)
-    cdef const Geometry *g = s.geometry
+    cdef const Geometry *g = &s.geometry
     run(&s, average_grad_task, g.samples * (1 if g.channels_last else g.channels), threads,
         larger(g.out_w, g.channels) * s.size)

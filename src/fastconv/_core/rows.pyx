@@ -220,7 +220,7 @@ cdef Py_ssize_t plan_rows(Rows *s) noexcept nogil:
     s.width = (p.out_w - 1) * p.stride_w + p.kernel_w
     s.merged = (p.groups == 1 and p.dilation_w == 1 and s.blocking.blocks == 1
                 and p.channels <= FEW_CHANNELS
-                and (s.inside or (reach + 3 * p.stride_h) * s.width * p.channels * size
+                and (s.inside or reach < STRIP_BYTES and s.width < STRIP_BYTES and (reach + 3 * p.stride_h) * s.width * p.channels * size
                      <= 4 * STRIP_BYTES))
     rows = larger(4, STRIP_BYTES // (p.out_w * p.stride_w * p.stride_h * p.channels * size))
     rows = smaller(rows, p.out_h)

@@ -1,6 +1,6 @@
 """What every driver needs: the kernels of the chosen ISA, workspace, and the one parallel loop."""
 
-from libc.stdint cimport int32_t, int64_t, intptr_t
+from libc.stdint cimport int64_t
 
 
 cdef extern from "kernels/kernels.h" nogil:
@@ -53,13 +53,15 @@ cdef extern from "kernels/kernels.h" nogil:
         fc_taps_kernel taps[9][9]
         fc_rows_kernel rows[9][9]
         fc_dot_kernel dot[9][5]
-        void (*pack_pixels)(const fc_copy *, Py_ssize_t, Py_ssize_t, const void *, const void *,
-                            void *) noexcept nogil
+        void (*pack_pixels)(const fc_copy *, Py_ssize_t, Py_ssize_t, const void *, Py_ssize_t,
+                            Py_ssize_t, const void *, void *, Py_ssize_t) noexcept nogil
         void (*scatter)(const void *, Py_ssize_t, Py_ssize_t, const fc_copy *, Py_ssize_t, void *,
                         Py_ssize_t, Py_ssize_t, const fc_epilogue *) noexcept nogil
         void (*transpose)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t,
                           Py_ssize_t) noexcept nogil
         void (*scatter_add)(const void *, void *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*add_rows)(const void *, Py_ssize_t, void *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                         Py_ssize_t) noexcept nogil
         void (*copy)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
         void (*sum "sum")(const void *, Py_ssize_t, void *) noexcept nogil
         void (*sum_rows)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
@@ -73,10 +75,10 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef struct fc_max_kernels:
         Py_ssize_t itemsize
         void (*fill_lowest)(void *, Py_ssize_t) noexcept nogil
-        void (*start)(const void *, Py_ssize_t, void *, int32_t *, Py_ssize_t,
-                      int32_t) noexcept nogil
-        void (*fold)(const void *, Py_ssize_t, void *, int32_t *, Py_ssize_t,
-                     int32_t) noexcept nogil
+        void (*start)(const void *, Py_ssize_t, void *, int64_t *, Py_ssize_t,
+                      int64_t) noexcept nogil
+        void (*fold)(const void *, Py_ssize_t, void *, int64_t *, Py_ssize_t,
+                     int64_t) noexcept nogil
         void (*max_window)(const void *const *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                            void *, Py_ssize_t) noexcept nogil
         Py_ssize_t (*scatter_indices)(const void *, const int64_t *, Py_ssize_t, int64_t, void *,

@@ -5,8 +5,9 @@ Two ways to bring the pixels under the tile, both on the `taps` kernel:
   direct   A padded band of rows is copied once, its columns and rows split by stride so that every
            tap reads neighbours; the kernel takes tap k from offsets[k].  Rows are multiplied one by
            one, or, where that wastes fewer lanes, flattened over the padded width.
-  panels   The pixels of all images stand in one line; a panel of them is gathered for one block of
-           depth, then multiplied with all filters (implicit GEMM; Goto & van de Geijn 2008).
+  panels   The pixels of all images stand in one line; a few panels of them are gathered for one
+           block of depth, then multiplied with all filters (implicit GEMM; Goto & van de Geijn
+           2008, the filters' tiles outside, the panels inside).
 
 Every output is the sum over (channel, tap) in the same order and the same depth blocks, wherever
 its pixel falls in a tile: results depend neither on threads nor on the rest of the batch.
@@ -35,6 +36,7 @@ from fastconv._core.runtime cimport (
     FC_SLACK,
     fc_copy,
     fc_epilogue,
+    fc_kernels,
     fc_workspace_give,
     fc_workspace_take,
     parallel_for,
@@ -42,11 +44,17 @@ from fastconv._core.runtime cimport (
 
 cdef enum:
     MAX_DEPTH = 384
-    MAX_COLUMNS = 128           # of a panel: eight vectors of sixteen lanes
     TILE_BYTES = 8 * 8 * 64
     BAND_BYTES = 1 << 19        # a band of the direct way, kept in the second-level cache
+    GROUP_BYTES = 400 * 1024    # panels, or sums, of one group: they share the cache with weights
     FEW_PIXELS = 300            # fewer do not pay for packing the weights
-    LARGE_WEIGHTS = 1200 * 1024  # more leave the cache between two panels
+
+
+# Some neighbouring columns of the product: where the kernel finds their pixels, and where they go.
+cdef struct Panel:
+    const char *x
+    Py_ssize_t start, columns, vectors, count
+    fc_copy *segments
 
 
 cdef struct Taps:
@@ -57,7 +65,9 @@ cdef struct Taps:
     # direct
     Py_ssize_t phases_h, phases_w, shift_h, bands, tile_parts, width, plane, by_row
     # panels
-    Py_ssize_t pixels, vectors, panels, panel_parts, segments, items_bytes
+    Py_ssize_t pixels, vectors, panels, panel_parts, together, items_bytes
+    # both: the workspace begins with a table of panels and their segments
+    Py_ssize_t most_panels, most_segments, table_bytes
 
 
 # ---------------------------------------------------------------------------------- weights
@@ -157,54 +167,99 @@ cdef void fill_band(const Taps *s, Py_ssize_t n, Py_ssize_t group, const Depth *
                         if high < s.width:
                             memset(to + high * size, 0, (s.width - high) * size)
                     to += s.width * size
+        # what unused lanes read: no number, but left as it was it might be a slow denormal one
+        memset(to, 0, band + ((c + 1) * s.plane) * size - to)
+    memset(band + (d.c1 - d.c0) * s.plane * size, 0, 8 * FC_SLACK)
 
 
-cdef void direct_panel(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t group,
-                       Py_ssize_t part, const char *x, const Py_ssize_t *offsets, char *out,
-                       const fc_copy *segments, Py_ssize_t count, Py_ssize_t columns,
-                       Py_ssize_t vectors) noexcept nogil:
-    # All filters of one panel.  One segment of neighbours is written where it belongs at once.
+cdef void multiply(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t group,
+                   Py_ssize_t part, const Panel *panels, Py_ssize_t count,
+                   const Py_ssize_t *offsets, char *out) noexcept nogil:
+    # Tile after tile of the filters, each over all panels: its weights stay in the first cache.
     cdef const Problem *p = s.problem
     cdef const Blocking *b = &s.blocking
-    cdef Py_ssize_t size = p.kernels.itemsize, tile, first, height
+    cdef Py_ssize_t size = p.kernels.itemsize, tile, first, height, wide, i
     cdef char held[TILE_BYTES]
     cdef fc_epilogue e, plain
-    cdef const char *a = s.packed + p.filters * size * (
-        group * p.channels * p.kernel_h * p.kernel_w + d.before)
+    cdef const Panel *panel
     plain.accumulate = plain.relu = 0
     plain.row_bias = plain.column_bias = NULL
     for tile in range(share(b.tiles, s.tile_parts, part), share(b.tiles, s.tile_parts, part + 1)):
         first = tile_start(b, tile)
         height = tile_start(b, tile + 1) - first
         e = epilogue_of(p, b, block, group, first)
-        if count == 1 and segments[0].source == 0 and p.out_column == 1:
-            p.kernels.taps[height][vectors](
-                a + first * d.depth * size, d.depth, x, offsets,
-                out + (first * p.out_filter + segments[0].to) * size, p.out_filter,
-                segments[0].count, &e)
-        else:
-            p.kernels.taps[height][vectors](
-                a + first * d.depth * size, d.depth, x, offsets, held,
-                vectors * p.kernels.lanes, columns, &plain)
-            p.kernels.scatter(held, vectors * p.kernels.lanes, height, segments, count,
+        for i in range(count):
+            panel = &panels[i]
+            if panel.count == 1 and panel.segments[0].source == 0 and p.out_column == 1:
+                # neighbours in out too: written where they belong at once
+                one_tile(s, d, group, first, height, panel, offsets,
+                         out + (first * p.out_filter + panel.segments[0].to) * size,
+                         p.out_filter, panel.segments[0].count, &e)
+                continue
+            wide = panel.vectors * p.kernels.lanes
+            one_tile(s, d, group, first, height, panel, offsets, held, wide, wide, &plain)
+            p.kernels.scatter(held, wide, height, panel.segments, panel.count,
                               out + first * p.out_filter * size, p.out_filter, p.out_column, &e)
 
 
-cdef void direct_unit(const Taps *s, Py_ssize_t unit, char *band) noexcept nogil:
+cdef inline void one_tile(const Taps *s, const Depth *d, Py_ssize_t group, Py_ssize_t first,
+                          Py_ssize_t height, const Panel *panel, const Py_ssize_t *offsets,
+                          void *c, Py_ssize_t ldc, Py_ssize_t columns,
+                          const fc_epilogue *e) noexcept nogil:
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, whole = p.channels * p.kernel_h * p.kernel_w, i
+    cdef const void *rows[8]
+    if s.packed != NULL:
+        p.kernels.taps[height][panel.vectors](
+            s.packed + (p.filters * (group * whole + d.before) + first * d.depth) * size, d.depth,
+            panel.x, offsets, c, ldc, columns, e)
+        return
+    # too few pixels to pay for packing the weights: the filters' own rows serve as they lie
+    for i in range(height):
+        rows[i] = p.w + (group * p.w_group + (first + i) * p.w_filter + d.before) * size
+    p.kernels.rows[height][panel.vectors](rows, 1, d.depth, 1, panel.x, c, ldc, columns, e)
+
+
+cdef Py_ssize_t list_band_panels(const Taps *s, Py_ssize_t rows, const char *band,
+                                 char *table) noexcept nogil:
+    # the panels of a band of `rows` output rows: row by row, or flattened over the padded width
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t lanes = p.kernels.lanes, line, lines, length, panels, vectors, start, stop, i
+    cdef Panel *made = <Panel *> table
+    cdef fc_copy *segments = <fc_copy *> (made + s.most_panels)
+    lines = rows if s.by_row else 1
+    length = p.out_w if s.by_row else (rows - 1) * s.width + p.out_w
+    vectors = ceil_div(length, lanes)
+    panels = ceil_div(vectors, s.blocking.vectors)
+    for line in range(lines):
+        for i in range(panels):
+            start = line * s.width + share(vectors, panels, i) * lanes
+            stop = line * s.width + smaller(length, share(vectors, panels, i + 1) * lanes)
+            made.x = band + start * p.kernels.itemsize
+            made.columns = stop - start
+            made.vectors = ceil_div(stop - start, lanes)
+            made.segments = segments
+            made.count = find_segments(s, start, stop, segments)
+            segments += made.count
+            made += 1
+    return lines * panels
+
+
+cdef void direct_unit(const Taps *s, Py_ssize_t unit, char *workspace) noexcept nogil:
     cdef const Problem *p = s.problem
     cdef const Blocking *b = &s.blocking
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes
+    cdef Py_ssize_t size = p.kernels.itemsize
     cdef Py_ssize_t part = unit % s.tile_parts, strip = unit // s.tile_parts % s.bands
     cdef Py_ssize_t image = unit // (s.tile_parts * s.bands)
     cdef Py_ssize_t n = image // p.groups, group = image % p.groups
     cdef Py_ssize_t row = share(p.out_h, s.bands, strip)
     cdef Py_ssize_t rows = share(p.out_h, s.bands, strip + 1) - row
-    cdef Py_ssize_t line, lines, length, block, c, t, r, z, k, panel, panels, vectors, start, stop
+    cdef Py_ssize_t block, c, t, r, z, k, panels
     cdef Py_ssize_t offsets[MAX_DEPTH]
-    cdef fc_copy segments[MAX_COLUMNS + 1]
-    cdef Py_ssize_t count
+    cdef char *band = workspace + s.table_bytes
     cdef char *out = p.out + (n * p.out_sample + group * p.out_group + row * p.out_row) * size
     cdef Depth d
+    panels = list_band_panels(s, rows, band, workspace)
     for block in range(b.blocks):
         d = depth_block(p, b, block)
         fill_band(s, n, group, &d, row, rows + s.shift_h, band)
@@ -217,18 +272,7 @@ cdef void direct_unit(const Taps *s, Py_ssize_t unit, char *band) noexcept nogil
                     (z % s.phases_w * s.phases_h + r % s.phases_h) * (rows + s.shift_h)
                     + r * p.dilation_h // p.stride_h) * s.width
                 k += 1
-        lines = rows if s.by_row else 1
-        length = p.out_w if s.by_row else (rows - 1) * s.width + p.out_w
-        vectors = ceil_div(length, lanes)
-        panels = ceil_div(vectors, b.vectors)
-        for line in range(lines):
-            for panel in range(panels):
-                start = share(vectors, panels, panel) * lanes
-                stop = smaller(length, share(vectors, panels, panel + 1) * lanes)
-                count = find_segments(s, line * s.width + start, line * s.width + stop, segments)
-                direct_panel(s, &d, block, group, part,
-                             band + (line * s.width + start) * size, offsets, out, segments,
-                             count, stop - start, ceil_div(stop - start, lanes))
+        multiply(s, &d, block, group, part, <const Panel *> workspace, panels, offsets, out)
 
 
 cdef Py_ssize_t find_segments(const Taps *s, Py_ssize_t start, Py_ssize_t stop,
@@ -292,45 +336,40 @@ cdef Py_ssize_t plan_direct(Taps *s) noexcept nogil:
     s.by_row = lined * depth <= flat * (depth + 12)
     s.units = images * s.bands * s.tile_parts
     s.tasks = smaller(s.units, 8 * p.threads)
-    return s.plane * b.channels_each * size + 8 * FC_SLACK
+    s.most_panels = ceil_div(ceil_div(p.out_w, lanes), b.vectors) * rows
+    if not s.by_row:
+        s.most_panels = ceil_div(flat, b.vectors)
+    s.table_bytes = bytes_of_table(s, s.most_panels + rows)
+    return s.table_bytes + s.plane * b.channels_each * size + 8 * FC_SLACK
+
+
+cdef Py_ssize_t bytes_of_table(Taps *s, Py_ssize_t segments) noexcept nogil:
+    s.most_segments = segments
+    return round_up(s.most_panels * sizeof(Panel) + segments * sizeof(fc_copy), 64)
 
 
 # ----------------------------------------------------------------------------------- panels
 
-cdef Py_ssize_t find_pixels(const Taps *s, Py_ssize_t start, Py_ssize_t stop, fc_copy *runs,
-                            fc_copy *segments) noexcept nogil:
-    # The pixels start..stop-1 of all images, as runs of neighbours in one row of one image:
-    # runs[m].to = image, .source = row * out_w + column; segments[m] = where they go.
+cdef Py_ssize_t find_targets(const Taps *s, Py_ssize_t start, Py_ssize_t stop,
+                             fc_copy *segments) noexcept nogil:
+    # where the pixels start..stop-1 of all images go: runs of neighbours in out
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t at = start, n, rest, i, j, count = 0, length
+    cdef Py_ssize_t at = start, rest, to, length, count = 0
     while at < stop:
-        n = at // (p.out_h * p.out_w)
         rest = at % (p.out_h * p.out_w)
-        i = rest // p.out_w
-        j = rest % p.out_w
-        length = smaller(p.out_w - j, stop - at)
-        runs[count].to = n
-        runs[count].source = rest
-        runs[count].count = length
-        segments[count].to = n * p.out_sample + i * p.out_row + j * p.out_column
-        segments[count].source = at - start
-        segments[count].count = length
-        count += 1
+        length = smaller(p.out_w - rest % p.out_w, stop - at)
+        to = (at // (p.out_h * p.out_w) * p.out_sample + rest // p.out_w * p.out_row
+              + rest % p.out_w * p.out_column)
+        if count and p.out_column == 1 and (
+                to == segments[count - 1].to + segments[count - 1].count):
+            segments[count - 1].count += length
+        else:
+            segments[count].to = to
+            segments[count].source = at - start
+            segments[count].count = length
+            count += 1
         at += length
     return count
-
-
-cdef Py_ssize_t join_segments(const Problem *p, fc_copy *segments, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t m, kept = 0
-    if p.out_column != 1:
-        return count
-    for m in range(1, count):
-        if segments[m].to == segments[kept].to + segments[kept].count:
-            segments[kept].count += segments[m].count
-        else:
-            kept += 1
-            segments[kept] = segments[m]
-    return kept + 1
 
 
 cdef inline void add_item(fc_copy *items, Py_ssize_t *count, Py_ssize_t to, Py_ssize_t source,
@@ -347,120 +386,128 @@ cdef inline void add_item(fc_copy *items, Py_ssize_t *count, Py_ssize_t to, Py_s
     count[0] += 1
 
 
-cdef Py_ssize_t list_items(const Taps *s, const Depth *d, const fc_copy *runs, Py_ssize_t count,
-                           Py_ssize_t wide, fc_copy *items) noexcept nogil:
-    # what to copy, and where zeros go, for every tap of the block and every run of pixels
+cdef Py_ssize_t list_items(const Taps *s, const Depth *d, const Panel *panel, Py_ssize_t pitch,
+                           Py_ssize_t to, fc_copy *items) noexcept nogil:
+    # what to copy, and where zeros go, for every tap of the block and every row of pixels
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t t, m, i, j, y, low, high, shift, to, made = 0
+    cdef Py_ssize_t t, at, n, i, j, y, low, high, stop, shift, made = 0
     cdef Py_ssize_t image = p.groups * p.channels * p.height * p.width
     for t in range(d.t0, d.t1):
-        to = (t - d.t0) * wide
         shift = t % p.kernel_w * p.dilation_w - p.pad_left
-        for m in range(count):
-            i = runs[m].source // p.out_w
-            j = runs[m].source % p.out_w
+        at = panel.start
+        while at < panel.start + panel.columns:
+            n = at // (p.out_h * p.out_w)
+            i = at % (p.out_h * p.out_w) // p.out_w
+            j = at % p.out_w
+            stop = smaller(p.out_w, j + panel.start + panel.columns - at)
             y = i * p.stride_h - p.pad_top + t // p.kernel_w * p.dilation_h
             low = j
             high = j
             if 0 <= y < p.height:
-                low = smaller(j + runs[m].count, first_inside(shift, p.stride_w, j))
-                high = larger(low, after_inside(shift, p.stride_w, p.width, j + runs[m].count))
+                low = smaller(stop, first_inside(shift, p.stride_w, j))
+                high = larger(low, after_inside(shift, p.stride_w, p.width, stop))
             add_item(items, &made, to, -1, low - j)
             add_item(items, &made, to + low - j,
-                     runs[m].to * image + y * p.width + low * p.stride_w + shift, high - low)
-            add_item(items, &made, to + high - j, -1, j + runs[m].count - high)
-            to += runs[m].count
+                     n * image + y * p.width + low * p.stride_w + shift, high - low)
+            add_item(items, &made, to + high - j, -1, stop - high)
+            to += stop - j
+            at += stop - j
+        to += pitch - panel.columns
     return made
 
 
-cdef void panel_unit(const Taps *s, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t block,
-                     Py_ssize_t part, char *workspace) noexcept nogil:
+cdef void panel_group(const Taps *s, Py_ssize_t group, Py_ssize_t first, Py_ssize_t count,
+                      Py_ssize_t part, char *workspace) noexcept nogil:
+    # gather `count` panels from `first` on, one depth block after the other, and multiply
     cdef const Problem *p = s.problem
     cdef const Blocking *b = &s.blocking
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, c, k, count, made
-    cdef Py_ssize_t first_vector = share(s.vectors, s.panels, panel)
-    cdef Py_ssize_t vectors = share(s.vectors, s.panels, panel + 1) - first_vector
-    cdef Py_ssize_t start = first_vector * lanes, stop = smaller(s.pixels, start + vectors * lanes)
+    cdef Py_ssize_t size = p.kernels.itemsize, pitch = b.vectors * p.kernels.lanes, block, i, k
+    cdef Py_ssize_t made
     cdef Py_ssize_t offsets[MAX_DEPTH]
-    cdef fc_copy runs[MAX_COLUMNS + 1]
-    cdef fc_copy segments[MAX_COLUMNS + 1]
-    cdef fc_copy *items = <fc_copy *> workspace
-    cdef char *packed = workspace + s.items_bytes
-    cdef const char *x
-    cdef Depth d = depth_block(p, b, block)
-    count = find_pixels(s, start, stop, runs, segments)
-    made = list_items(s, &d, runs, count, vectors * lanes, items)
-    count = join_segments(p, segments, count)
-    for c in range(d.c0, d.c1):
-        x = p.x + (group * p.channels + c) * p.height * p.width * size
-        p.kernels.pack_pixels(items, made, p.stride_w, x, p.x_end,
-                              packed + (c - d.c0) * (d.t1 - d.t0) * vectors * lanes * size)
-    for k in range(d.depth):
-        offsets[k] = k * vectors * lanes
-    if s.packed == NULL:
-        unpacked_panel(s, &d, block, group, part, packed, segments, count, stop - start, vectors)
-    else:
-        direct_panel(s, &d, block, group, part, packed, offsets,
-                     p.out + group * p.out_group * size, segments, count, stop - start, vectors)
+    cdef Panel *panels = <Panel *> workspace
+    cdef fc_copy *segments = <fc_copy *> (panels + s.most_panels)
+    cdef fc_copy *items = <fc_copy *> (workspace + s.table_bytes)
+    cdef char *packed = workspace + s.table_bytes + s.items_bytes
+    cdef Depth d
+    if s.packed == NULL:  # that kernel takes its panel without gaps
+        pitch = (share(s.vectors, s.panels, first + 1) - share(s.vectors, s.panels, first)) * (
+            p.kernels.lanes)
+    for k in range(depth_limit(p.kernels)):
+        offsets[k] = k * pitch
+    for i in range(count):
+        panels[i].x = packed + i * panel_bytes(s)
+        panels[i].segments = segments
+        describe_panel(s, first + i, &panels[i])
+        segments += panels[i].count
+    for block in range(b.blocks):
+        d = depth_block(p, b, block)
+        made = 0
+        for i in range(count):
+            made += list_items(s, &d, &panels[i], pitch,
+                               i * panel_bytes(s) // size, items + made)
+            if panels[i].columns < panels[i].vectors * p.kernels.lanes:
+                # lanes without a pixel; see fill_band
+                memset(<char *> panels[i].x, 0, d.depth * pitch * size)
+        p.kernels.pack_pixels(
+            items, made, p.stride_w,
+            p.x + (group * p.channels + d.c0) * p.height * p.width * size, p.height * p.width,
+            d.c1 - d.c0, p.x_end, packed, (d.t1 - d.t0) * pitch)
+        multiply(s, &d, block, group, part, panels, count, offsets,
+                 p.out + group * p.out_group * size)
 
 
-cdef void unpacked_panel(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t group,
-                         Py_ssize_t part, const char *packed, const fc_copy *segments,
-                         Py_ssize_t count, Py_ssize_t columns, Py_ssize_t vectors) noexcept nogil:
-    # The filters' own rows serve as they lie: too few pixels to pay for packing them.
-    cdef const Problem *p = s.problem
-    cdef const Blocking *b = &s.blocking
-    cdef Py_ssize_t size = p.kernels.itemsize, tile, first, height, i
-    cdef const void *rows[8]
-    cdef char held[TILE_BYTES]
-    cdef fc_epilogue e, plain
-    plain.accumulate = plain.relu = 0
-    plain.row_bias = plain.column_bias = NULL
-    for tile in range(share(b.tiles, s.tile_parts, part), share(b.tiles, s.tile_parts, part + 1)):
-        first = tile_start(b, tile)
-        height = tile_start(b, tile + 1) - first
-        e = epilogue_of(p, b, block, group, first)
-        for i in range(height):
-            rows[i] = p.w + (group * p.w_group + (first + i) * p.w_filter + d.before) * size
-        p.kernels.rows[height][vectors](rows, 1, d.depth, 1, packed, held,
-                                        vectors * p.kernels.lanes, columns, &plain)
-        p.kernels.scatter(held, vectors * p.kernels.lanes, height, segments, count,
-                          p.out + (group * p.out_group + first * p.out_filter) * size,
-                          p.out_filter, p.out_column, &e)
+# one panel's pixels, a whole depth block, and what packing may write past it
+cdef inline Py_ssize_t panel_bytes(const Taps *s) noexcept nogil:
+    cdef const fc_kernels *k = s.problem.kernels
+    return depth_limit(k) * s.blocking.vectors * k.lanes * k.itemsize + FC_SLACK
+
+
+cdef void describe_panel(const Taps *s, Py_ssize_t number, Panel *panel) noexcept nogil:
+    cdef Py_ssize_t lanes = s.problem.kernels.lanes
+    panel.start = share(s.vectors, s.panels, number) * lanes
+    panel.vectors = share(s.vectors, s.panels, number + 1) - panel.start // lanes
+    panel.columns = smaller(s.pixels - panel.start, panel.vectors * lanes)
+    panel.count = find_targets(s, panel.start, panel.start + panel.columns, panel.segments)
 
 
 cdef void panel_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    # a range of panels; the depth outside, so that a block's weights serve them all from the cache
     cdef const Taps *s = <const Taps *> context
     cdef Py_ssize_t part = task % s.tile_parts, piece = task // s.tile_parts % s.panel_parts
-    cdef Py_ssize_t group = task // (s.tile_parts * s.panel_parts), block, panel
-    for block in range(s.blocking.blocks):
-        for panel in range(share(s.panels, s.panel_parts, piece),
-                           share(s.panels, s.panel_parts, piece + 1)):
-            panel_unit(s, group, panel, block, part, workspace)
+    cdef Py_ssize_t group = task // (s.tile_parts * s.panel_parts), i
+    cdef Py_ssize_t first = share(s.panels, s.panel_parts, piece)
+    cdef Py_ssize_t count = share(s.panels, s.panel_parts, piece + 1) - first
+    cdef Py_ssize_t groups = ceil_div(count, s.together)
+    for i in range(groups):
+        panel_group(s, group, first + share(count, groups, i),
+                    share(count, groups, i + 1) - share(count, groups, i), part, workspace)
 
 
 cdef Py_ssize_t plan_panels(Taps *s) noexcept nogil:
+    # returns the bytes of workspace a thread needs
     cdef const Problem *p = s.problem
     cdef const Blocking *b = &s.blocking
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes
-    cdef Py_ssize_t weights = p.filters * p.channels * p.kernel_h * p.kernel_w * size
+    cdef Py_ssize_t size = p.kernels.itemsize, pitch = b.vectors * p.kernels.lanes, each, segments
     s.pixels = p.samples * p.out_h * p.out_w
-    s.vectors = ceil_div(s.pixels, lanes)
+    s.vectors = ceil_div(s.pixels, p.kernels.lanes)
     s.panels = ceil_div(s.vectors, b.vectors)
-    if weights > LARGE_WEIGHTS:
-        s.panel_parts = smaller(s.panels, p.threads)
-    else:
-        s.panel_parts = smaller(s.panels, larger(8 * p.threads, ceil_div(s.panels, 16)))
+    # as many panels together as leave their pixels and sums in the second-level cache
+    each = pitch * size * smaller(depth_limit(p.kernels), b.channels_each * b.taps_each)
+    s.together = larger(1, smaller(GROUP_BYTES // each, GROUP_BYTES // (p.filters * pitch * size)))
+    if s.packed == NULL:
+        s.together = 1
+    s.panel_parts = ceil_div(s.panels, s.together)
+    if p.threads > 1:
+        s.panel_parts = smaller(s.panels, round_up(s.panel_parts, 4 * p.threads))
+    s.together = smaller(s.together, ceil_div(s.panels, s.panel_parts))
     s.tile_parts = 1
-    if p.groups * s.panel_parts < 2 * p.threads:
+    if p.threads > 1 and p.groups * s.panel_parts < 2 * p.threads:
         s.tile_parts = smaller(b.tiles, ceil_div(2 * p.threads, p.groups * s.panel_parts))
-    if p.threads == 1:
-        s.tile_parts = 1
     s.tasks = p.groups * s.panel_parts * s.tile_parts
-    s.segments = smaller(b.vectors * lanes, b.vectors * lanes // p.out_w + 2)
-    s.items_bytes = round_up(b.taps_each * s.segments * 3 * sizeof(fc_copy), 64)
-    return s.items_bytes + depth_limit(p.kernels) * b.vectors * lanes * size + FC_SLACK
+    segments = smaller(pitch, pitch // p.out_w + 2)
+    s.most_panels = s.together
+    s.table_bytes = bytes_of_table(s, segments * s.together)
+    s.items_bytes = round_up(s.together * b.taps_each * segments * 3 * sizeof(fc_copy), 64)
+    return s.table_bytes + s.items_bytes + s.together * panel_bytes(s)
 
 
 # ------------------------------------------------------------------------------------ entry
@@ -514,6 +561,8 @@ cdef bint fits_direct(const Problem *p) noexcept nogil:
     cdef Blocking b = make_blocking(p, 8)
     cdef Py_ssize_t width = p.out_w + (p.kernel_w - 1) * p.dilation_w // p.stride_w
     cdef Py_ssize_t rows = 4 + (p.kernel_h - 1) * p.dilation_h // p.stride_h
+    if rows > BAND_BYTES or width > BAND_BYTES:
+        return False
     return (b.channels_each * rows * width * p.kernels.itemsize
             * phase_count(p.kernel_h, p.stride_h, p.dilation_h)
             * phase_count(p.kernel_w, p.stride_w, p.dilation_w)) <= 4 * BAND_BYTES

@@ -30,7 +30,9 @@ from fastconv._core.problem cimport (
     smaller,
 )
 from fastconv._core.runtime cimport (
+    FC_FLOAT64,
     FC_SLACK,
+    conv_kernels,
     fc_epilogue,
     fc_kernels,
     fc_workspace_give,
@@ -43,6 +45,7 @@ cnp.import_array()
 cdef enum:
     BLOCK_PIXELS = 256
     BAND_BYTES = 1 << 18
+    MOST_BAND_BYTES = 1 << 22   # a band larger than this for one channel is not this driver's work
     TILE_ROWS = 512             # (channel, tap) rows of one task, about
     CHUNKS = 8
     CHUNK_BYTES = 1 << 20
@@ -424,25 +427,42 @@ cdef void plan_common(Weights *s) noexcept nogil:
                      + (g.kernel_w - 1) * g.dilation_w < g.width))
 
 
+cdef Py_ssize_t padded_bytes(const Weights *s, Py_ssize_t lines, Py_ssize_t columns,
+                             Py_ssize_t images, Py_ssize_t tap_rows) noexcept nogil:
+    # of a padded copy of one channel: `lines` output rows of `columns` columns, of `images` images
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t width = (columns - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1
+    cdef Py_ssize_t rows = (lines - 1) * g.stride_h + images * ((tap_rows - 1) * g.dilation_h + 1)
+    if width > MOST_BAND_BYTES or rows > MOST_BAND_BYTES:
+        return MOST_BAND_BYTES + 1
+    return width * rows * s.kernels.itemsize
+
+
 cdef void plan_parts(Weights *s, Py_ssize_t channel_bytes, Py_ssize_t pieces,
                      int threads) noexcept nogil:
-    # cut the (channel, tap) rows so that a part's band and tiles fit, and every thread has work
-    cdef const Geometry *g = s.geometry
+    # cut the channels so that a part's band and tiles fit, and every thread has work
     cdef Py_ssize_t rows = TILE_ROWS
-    s.tap_rows_each = g.kernel_h
-    s.tap_parts = 1
-    if s.taps > TILE_ROWS or channel_bytes > 4 * BAND_BYTES:
-        s.tap_rows_each = larger(1, smaller(TILE_ROWS // g.kernel_w, g.kernel_h))
-        s.tap_parts = ceil_div(g.kernel_h, s.tap_rows_each)
     if threads > 1:
-        while rows > 64 and pieces * g.groups * ceil_div(s.depth, rows) < 3 * threads:
+        while rows > 64 and pieces * s.geometry.groups * ceil_div(s.depth, rows) < 3 * threads:
             rows //= 2
-    s.channels_each = larger(1, smaller(rows // (s.tap_rows_each * g.kernel_w),
+    s.channels_each = larger(1, smaller(rows // (s.tap_rows_each * s.geometry.kernel_w),
                                         BAND_BYTES // larger(1, channel_bytes)))
-    s.channels_each = smaller(s.channels_each, s.channels)
-    if s.tap_parts > 1:
-        s.channels_each = 1
+    s.channels_each = 1 if s.tap_parts > 1 else smaller(s.channels_each, s.channels)
     s.channel_parts = ceil_div(s.channels, s.channels_each)
+
+
+cdef Py_ssize_t plan_taps(Weights *s, Py_ssize_t lines, Py_ssize_t columns,
+                          Py_ssize_t images) noexcept nogil:
+    # cut the kernel's rows if it is large; returns the bytes of one channel's band
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t needed = padded_bytes(s, lines, columns, images, g.kernel_h)
+    s.tap_rows_each = g.kernel_h
+    if s.taps > TILE_ROWS:
+        s.tap_rows_each = larger(1, TILE_ROWS // g.kernel_w)
+    if not s.inside and needed > MOST_BAND_BYTES:
+        s.tap_rows_each = 1
+    s.tap_parts = ceil_div(g.kernel_h, s.tap_rows_each)
+    return 0 if s.inside else padded_bytes(s, lines, columns, images, s.tap_rows_each)
 
 
 cdef void plan_chunks(Weights *s, Py_ssize_t tiles) noexcept nogil:
@@ -457,7 +477,6 @@ cdef Py_ssize_t plan_lanes(Weights *s, int threads) noexcept nogil:
     # returns the bytes of workspace a thread needs
     cdef const Geometry *g = s.geometry
     cdef Py_ssize_t size = s.kernels.itemsize, channel_bytes, images
-    cdef Block b
     s.vectors = ceil_div(s.filters, s.kernels.lanes)
     s.padded_filters = s.vectors * s.kernels.lanes
     s.panels = ceil_div(s.vectors, s.kernels.rows_vectors[1])
@@ -472,11 +491,7 @@ cdef Py_ssize_t plan_lanes(Weights *s, int threads) noexcept nogil:
     s.panel_parts = ceil_div(s.panels, PANELS_EACH)
     # at the most, a block touches this many images
     images = smaller(g.samples, (s.rows_each - 2) // g.out_h + 2 if s.rows_each > 1 else 1)
-    channel_bytes = 0
-    if not s.inside:
-        channel_bytes = ((s.columns_each - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1)
-        channel_bytes *= size * ((s.rows_each - 1) * g.stride_h
-                                 + images * ((g.kernel_h - 1) * g.dilation_h + 1))
+    channel_bytes = plan_taps(s, s.rows_each, s.columns_each, images)
     plan_chunks(s, g.groups * ceil_div(s.depth, s.height) * s.panels)
     plan_parts(s, channel_bytes, s.chunks * s.panel_parts, threads)
     if threads > 1 and (s.chunks * s.panel_parts * g.groups * s.channel_parts * s.tap_parts
@@ -494,22 +509,36 @@ cdef Py_ssize_t plan_lanes(Weights *s, int threads) noexcept nogil:
 cdef Py_ssize_t plan_dot(Weights *s, int threads) noexcept nogil:
     # returns the bytes of workspace a thread needs
     cdef const Geometry *g = s.geometry
-    cdef Py_ssize_t size = s.kernels.itemsize, width, rows, tall, channel_bytes
+    cdef Py_ssize_t size = s.kernels.itemsize, rows, channel_bytes
     s.padded_filters = s.filters
-    width = g.out_w + (g.kernel_w - 1) * g.dilation_w // g.stride_w
-    width *= smaller(g.kernel_w, g.stride_w) * size
-    rows = larger(1, smaller(g.out_h, BAND_BYTES // (4 * width * g.stride_h)))
+    rows = larger(1, smaller(g.out_h, BAND_BYTES // 4 // g.stride_h // g.stride_w // size
+                             // (g.out_w + g.kernel_w)))
     s.column_parts = ceil_div(g.out_h, rows)
     rows = ceil_div(g.out_h, s.column_parts)
     s.blocks = g.samples * s.column_parts
-    tall = (rows - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1
-    channel_bytes = 0 if s.inside and g.stride_w == 1 else tall * width
+    # a row split by stride has a column more for each phase
+    channel_bytes = plan_taps(s, rows, g.out_w + smaller(g.kernel_w, g.stride_w), 1)
+    if s.inside and g.stride_w > 1:
+        channel_bytes = padded_bytes(s, rows, g.out_w + smaller(g.kernel_w, g.stride_w), 1,
+                                     s.tap_rows_each)
     plan_chunks(s, g.groups * ceil_div(s.depth, 8))
     plan_parts(s, channel_bytes, s.chunks, threads)
     return channel_bytes * s.channels_each + FC_SLACK
 
 
 # ------------------------------------------------------------------------------------ entry
+
+def band_fits(cnp.ndarray numbers):
+    """Whether the padded copy of one channel that both ways may need stays small."""
+    cdef Weights s
+    s.geometry = geometry_of(numbers)
+    s.kernels = conv_kernels(FC_FLOAT64)
+    plan_common(&s)
+    plan_lanes(&s, 1)
+    if s.band_bytes > MOST_BAND_BYTES:
+        return False
+    return plan_dot(&s, 1) <= MOST_BAND_BYTES + FC_SLACK
+
 
 def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
            str algorithm):

@@ -48,8 +48,11 @@ def kernel_in_layout(kernel: Shape, data_format: str) -> Shape:
 def check_image(function: str, argument: str, shape: tuple[int, ...], data_format: str) -> Shape:
     """Return (samples, channels, height, width) of an array of images."""
     names = _IMAGE_NAMES[data_format]
-    samples, *middle, last = _four(function, argument, shape, names, _IMAGE_AXES, data_format)
-    channels, height, width = (*middle, last) if data_format == "NCHW" else (last, *middle)
+    four = _four(function, argument, shape, names, _IMAGE_AXES, data_format)
+    if data_format == "NCHW":
+        samples, channels, height, width = four
+    else:
+        samples, height, width, channels = four
     if samples < 0 or channels < 0 or height < 1 or width < 1:
         rule = f"{names} with height and width of at least 1"
         raise value_error(function, argument, rule, f"shape {shape}")

@@ -105,7 +105,7 @@ def conv_axis(
     """
     before, after = pads(padding, size, reach, stride, flipped)
     room = size + before + after - reach
-    # Compared before it is divided: rounded towards zero, -1 // 2 would give one output.
+    # Compared before it is divided: a quotient rounded towards zero would leave one output.
     return Axis(before, after, room // stride + 1) if room >= 0 else None
 
 

@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+    # An array, or a pair of them where a flag asks for it: more than a type checker can be told
+    # without three signatures for each such function.
+    ArrayOrPair = Any
 
 INT64 = np.dtype(np.int64)
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
+# From this number on dtypes are extensions, whose kind says little: there is a float of 8 bits.
+_FIRST_EXTENSION = 256
 _TAKEN = "of a floating dtype up to 64 bits or of integers"
 # Deciding whether two strided arrays share an element can take exponential time.
 _MOST_OVERLAP_WORK = 100_000
@@ -40,9 +45,7 @@ def as_array(function: str, argument: str, value: object) -> Array:
     """Return `value` as an ndarray of the base class, without a copy where there is a way."""
     if type(value) is np.ndarray:
         return value
-    # No masked array can be there before its module is.
-    masked = sys.modules.get("numpy.ma")
-    if masked is not None and isinstance(value, masked.MaskedArray):
+    if _is_masked(value):
         raise type_error(function, argument, "an array without a mask", "a masked array")
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         return np.from_dlpack(value)
@@ -89,8 +92,10 @@ def average_dtypes(function: str, argument: str, array: Array) -> Dtypes:
 @lru_cache(maxsize=256)
 def _dtypes(dtype: np.dtype) -> Dtypes | None:
     """Return the dtypes for one array; None for a dtype that is not taken."""
-    if dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize <= 8):
-        native = dtype.newbyteorder("=")
+    builtin = dtype.num < _FIRST_EXTENSION
+    if builtin and (dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize <= 8)):
+        # NumPy's own object of this dtype, native: the one that most arrays have.
+        native = np.dtype(f"{dtype.kind}{dtype.itemsize}")
         return Dtypes(native, FLOAT32 if native == np.float16 else native)
     # Whoever made an array of bfloat16 has imported ml_dtypes.
     extension = sys.modules.get("ml_dtypes")
@@ -109,6 +114,12 @@ def _conv_dtypes(first: np.dtype, second: np.dtype) -> Dtypes | None:
         return _dtypes(np.result_type(first, second))
     except TypeError:
         return None
+
+
+def _is_masked(value: object) -> bool:
+    # No masked array can be there before its module is.
+    module = sys.modules.get("numpy.ma")
+    return module is not None and isinstance(value, module.MaskedArray)
 
 
 def _is_uint64(dtype: np.dtype) -> bool:
@@ -147,21 +158,25 @@ def check_out(
     function: str, out: object, shape: tuple[int, ...], dtype: np.dtype, **inputs: Array | None
 ) -> None:
     """Raise unless `out` can take a result of this shape and dtype, apart from all inputs."""
-    masked = sys.modules.get("numpy.ma")
-    if not isinstance(out, np.ndarray) or (
-        masked is not None and isinstance(out, masked.MaskedArray)
-    ):
+    if type(out) is not np.ndarray and (not isinstance(out, np.ndarray) or _is_masked(out)):
         raise type_error(function, "out", "a NumPy array without a mask", describe(out))
-    if out.dtype != dtype and out.dtype.newbyteorder("=") != dtype:
+    if out.dtype is not dtype and out.dtype.newbyteorder("=") != dtype:
         raise type_error(function, "out", f"of dtype {dtype}", f"dtype {out.dtype}")
     check_shape(function, "out", shape, out.shape)
-    if not out.flags.writeable:
+    flags = out.flags
+    if not flags.writeable:
         raise value_error(function, "out", "writeable", "a read-only array")
-    if any(step == 0 < extent - 1 for step, extent in zip(out.strides, shape, strict=True)):
+    if not flags.c_contiguous and any(
+        step == 0 < extent - 1 for step, extent in zip(out.strides, shape, strict=True)
+    ):
         rule = "an array whose elements have each a place of their own"
         raise value_error(function, "out", rule, f"strides {out.strides}")
+    owner = flags.owndata
     for name, array in inputs.items():
-        if array is not None and _overlap(out, array):
+        # Two arrays that each own their memory are apart; the longer question is for views.
+        if array is None or (owner and array.flags.owndata and array is not out):
+            continue
+        if _overlap(out, array):
             raise value_error(function, "out", f"apart from {name}", "arrays that share memory")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from numpy import ndarray
+
 from ..geometry import conv_geometry, plain_shape
 from . import run
 from .arrays import as_array, conv_dtypes
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from .arrays import Array
+    from .arrays import Array, ArrayOrPair
 
     Size = int | Sequence[int]
     Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
@@ -89,8 +91,11 @@ def conv2d(
     >>> fc.conv2d(x, w, stride=2, padding="same").shape
     (1, 1, 2, 2)
     """
-    x = as_array("conv2d", "x", x)
-    w = as_array("conv2d", "w", w)
+    # A small image takes less time than these steps do: none is called that has nothing to do.
+    if type(x) is not ndarray:
+        x = as_array("conv2d", "x", x)
+    if type(w) is not ndarray:
+        w = as_array("conv2d", "w", w)
     dtypes = conv_dtypes("conv2d", "x", x, "w", w)
     geometry = conv_geometry(
         "conv2d", x.shape, w.shape, stride, padding, dilation, groups, data_format
@@ -165,7 +170,7 @@ def conv2d_grad_w(
     with_bias: bool = False,
     data_format: str = "NCHW",
     out: Array | None = None,
-) -> Array | tuple[Array, Array]:
+) -> ArrayOrPair:
     """Return the gradient of `conv2d` for w, and for the bias if it is asked for.
 
     Parameters

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from .arrays import Array
+    from .arrays import Array, ArrayOrPair
 
     Size = int | Sequence[int]
     Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
@@ -151,7 +151,7 @@ def conv4d_grad_w(
     groups: int = 1,
     with_bias: bool = False,
     out: Array | None = None,
-) -> Array | tuple[Array, Array]:
+) -> ArrayOrPair:
     """Return the gradient of `conv4d` for w.
 
     Parameters

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from .arrays import Array
+    from .arrays import Array, ArrayOrPair
 
     Size = int | Sequence[int]
     Padding = int | Sequence[int] | Sequence[Sequence[int]]
@@ -162,7 +162,7 @@ def conv_transpose2d_grad_w(
     with_bias: bool = False,
     data_format: str = "NCHW",
     out: Array | None = None,
-) -> Array | tuple[Array, Array]:
+) -> ArrayOrPair:
     """Return the gradient of `conv_transpose2d` for w, and for the bias if it is asked for.
 
     Parameters

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from .arrays import Array
+    from .arrays import Array, ArrayOrPair
 
     Size = int | Sequence[int]
     Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
@@ -50,7 +50,7 @@ def max_pool2d(
     *,
     data_format: str = "NCHW",
     out: Array | None = None,
-) -> Array | tuple[Array, Array]:
+) -> ArrayOrPair:
     """Take the maximum of every window.
 
     Padding never wins: it counts as -inf, or as the lowest integer. NaN always does. The order of

@@ -128,7 +128,7 @@ class PreparedConv2D:
         latest = self._latest
         return None if latest is None else plan.algorithm(*latest)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[object, ...]:
         activation = "relu" if self._relu else None
         *sizes, data_format = self._arguments
         arguments = (self._w, self._bias, *sizes, activation, data_format, self._x_shape)

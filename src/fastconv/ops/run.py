@@ -29,7 +29,7 @@ from .arrays import (
 )
 
 if TYPE_CHECKING:
-    from .arrays import Array
+    from .arrays import Array, ArrayOrPair
 
 
 def is_relu(function: str, activation: object) -> bool:
@@ -68,13 +68,21 @@ def forward(
     checked = None if bias is None else checked_bias(function, bias, geometry.filters)
     if out is not None:
         check_out(function, out, geometry.out_shape, result, **{x_name: x}, w=w, bias=checked)
-    x = contiguous(x, compute)
-    w = strided(logical(w, geometry.data_format, flipped), compute)
+    # A small image takes less time than these steps do: none is called that has nothing to do.
+    if not (x.dtype is compute and x.flags.carray):
+        x = contiguous(x, compute)
+    if flipped or geometry.data_format != "NCHW":
+        w = logical(w, geometry.data_format, flipped)
+    if not (w.dtype is compute and w.flags.aligned):
+        w = strided(w, compute)
     if checked is not None:
         checked = cast_bias(checked, dtypes)
-    target = output(out, geometry.out_shape, compute)
+    if out is None:
+        target = np.empty(geometry.out_shape, compute)
+    else:
+        target = output(out, geometry.out_shape, compute)
     plan.forward(geometry, x, w, checked, target, relu)
-    return deliver(target, out, result)
+    return target if out is None and result is compute else deliver(target, out, result)
 
 
 def grad_x(
@@ -112,7 +120,7 @@ def grad_w(
     with_bias: object,
     out: Array | None,
     flipped: bool = False,
-) -> Array | tuple[Array, Array]:
+) -> ArrayOrPair:
     """Return the gradient for w of the convolution, and that for the bias if it is asked for."""
     result, compute = dtypes
     check_shape(function, "grad", geometry.out_shape, grad.shape)
@@ -137,7 +145,7 @@ def transposed_grad_w(
     x: Array,
     with_bias: object,
     out: Array | None,
-) -> Array | tuple[Array, Array]:
+) -> ArrayOrPair:
     """Return the gradients of a transposed convolution; its geometry has x and grad exchanged."""
     result, compute = dtypes
     check_shape(function, "grad", geometry.x_shape, grad.shape)

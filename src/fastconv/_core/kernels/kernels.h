@@ -52,10 +52,12 @@ typedef struct {
     ptrdiff_t dot_rows[FC_MAX_FILTERS + 1]; /* tallest dot tile for each number of filters */
     fc_dot_kernel dot[FC_MAX_ROWS + 1][FC_MAX_FILTERS + 1];
 
-    /* to[item.to + q] = from[item.from + q * step]: gathers a panel of pixels.  May write up to
-     * one vector past an item's end (the next item, or slack), reads nothing at or after `end`. */
+    /* to[c * to_channel + item.to + q] = from[c * from_channel + item.from + q * step] for all
+     * items of c < channels.  Items lie in the order of `to`; up to one vector past an item's end is
+     * overwritten (by the next item, the next channel, or slack); nothing is read at or after `end`. */
     void (*pack_pixels)(const fc_copy *items, ptrdiff_t count, ptrdiff_t step, const void *from,
-                        const void *end, void *to);
+                        ptrdiff_t from_channel, ptrdiff_t channels, const void *end, void *to,
+                        ptrdiff_t to_channel);
     /* out[i * ldo + seg.to + q * step] = epilogue(tile[i * ldt + seg.from + q]) */
     void (*scatter)(const void *tile, ptrdiff_t ldt, ptrdiff_t rows, const fc_copy *segments,
                     ptrdiff_t count, void *out, ptrdiff_t ldo, ptrdiff_t step,
@@ -65,6 +67,9 @@ typedef struct {
                       ptrdiff_t ldt, ptrdiff_t filled);
     /* to[q * step] += from[q] */
     void (*scatter_add)(const void *from, void *to, ptrdiff_t step, ptrdiff_t count);
+    /* to[i * ldt + q * step] += from[i * ldf + q] */
+    void (*add_rows)(const void *from, ptrdiff_t ldf, void *to, ptrdiff_t ldt, ptrdiff_t step,
+                     ptrdiff_t rows, ptrdiff_t columns);
     /* to[q] = from[q * step] */
     void (*copy)(const void *from, ptrdiff_t step, void *to, ptrdiff_t count);
     /* *total += the sum of `count` values, over lanes and then pairwise */
@@ -106,11 +111,11 @@ typedef struct {
     /* to[q] = the value below which none is: padding */
     void (*fill_lowest)(void *to, ptrdiff_t count);
     /* best[q] = from[q * step], code[q] = tap */
-    void (*start)(const void *from, ptrdiff_t step, void *best, int32_t *code, ptrdiff_t count,
-                  int32_t tap);
+    void (*start)(const void *from, ptrdiff_t step, void *best, int64_t *code, ptrdiff_t count,
+                  int64_t tap);
     /* best[q] = max(best[q], from[q * step]); code[q] = tap where that changed it */
-    void (*fold)(const void *from, ptrdiff_t step, void *best, int32_t *code, ptrdiff_t count,
-                 int32_t tap);
+    void (*fold)(const void *from, ptrdiff_t step, void *best, int64_t *code, ptrdiff_t count,
+                 int64_t tap);
     /* out[q] = max over r < kh, s < kw of rows[r][q * step + s * spread] */
     void (*max_window)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t step,
                        ptrdiff_t spread, void *out, ptrdiff_t count);

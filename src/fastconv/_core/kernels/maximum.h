@@ -15,8 +15,8 @@ static void NAME(fill_lowest)(void *target, ptrdiff_t count) {
         to[q] = LOWEST;
 }
 
-static void NAME(start)(const void *source, ptrdiff_t step, void *best, int32_t *code,
-                        ptrdiff_t count, int32_t tap) {
+static void NAME(start)(const void *source, ptrdiff_t step, void *best, int64_t *code,
+                        ptrdiff_t count, int64_t tap) {
     const T *const from = source;
     T *const to = best;
     for (ptrdiff_t q = 0; q < count; q++) {
@@ -26,7 +26,7 @@ static void NAME(start)(const void *source, ptrdiff_t step, void *best, int32_t 
 }
 
 INLINE void NAME(fold_body)(const T *restrict from, const ptrdiff_t step, T *restrict best,
-                            int32_t *restrict code, ptrdiff_t count, int32_t tap) {
+                            int64_t *restrict code, ptrdiff_t count, int64_t tap) {
     for (ptrdiff_t q = 0; q < count; q++) {
         const T x = from[q * step], held = best[q];
         const int replaces = REPLACES(x, held);
@@ -35,8 +35,8 @@ INLINE void NAME(fold_body)(const T *restrict from, const ptrdiff_t step, T *res
     }
 }
 
-static void NAME(fold)(const void *source, ptrdiff_t step, void *best, int32_t *code,
-                       ptrdiff_t count, int32_t tap) {
+static void NAME(fold)(const void *source, ptrdiff_t step, void *best, int64_t *code,
+                       ptrdiff_t count, int64_t tap) {
     if (step == 1)
         NAME(fold_body)(source, 1, best, code, count, tap);
     else if (step == 2)

@@ -22,47 +22,83 @@ INLINE void NAME(gather_run)(const T *from, const T *end, ptrdiff_t step, T *to,
 }
 
 static void NAME(pack_pixels)(const fc_copy *items, ptrdiff_t count, ptrdiff_t step,
-                              const void *source, const void *source_end, void *target) {
-    const T *const from = source, *const end = source_end;
-    T *const to = target;
-    for (ptrdiff_t n = 0; n < count; n++) {
-        const fc_copy item = items[n];
-        if (item.from >= 0) {
-            NAME(gather_run)(from + item.from, end, step, to + item.to, item.count);
-        } else {
-            for (ptrdiff_t q = 0; q < item.count; q += VL)
-                NAME(store)(to + item.to + q, (vec){0});
+                              const void *source, ptrdiff_t from_channel, ptrdiff_t channels,
+                              const void *source_end, void *target, ptrdiff_t to_channel) {
+    const T *from = source;
+    const T *const end = source_end;
+    T *to = target;
+    for (ptrdiff_t c = 0; c < channels; c++, from += from_channel, to += to_channel) {
+        for (ptrdiff_t n = 0; n < count; n++) {
+            const fc_copy item = items[n];
+            if (item.from >= 0) {
+                NAME(gather_run)(from + item.from, end, step, to + item.to, item.count);
+            } else {
+                for (ptrdiff_t q = 0; q < item.count; q += VL)
+                    NAME(store)(to + item.to + q, (vec){0});
+            }
         }
     }
 }
 
-static void NAME(scatter)(const void *source, ptrdiff_t ldt, ptrdiff_t rows,
-                          const fc_copy *segments, ptrdiff_t count, void *target, ptrdiff_t ldo,
-                          ptrdiff_t step, const fc_epilogue *epilogue) {
-    const T *const tile = source;
-    T *const out = target;
+/* `count` values from tile[from] on, which begin a vector anywhere, to neighbours */
+INLINE void NAME(scatter_run)(const T *tile, ptrdiff_t from, ptrdiff_t count, T *to, ptrdiff_t i,
+                              const fc_epilogue *epilogue) {
+    for (ptrdiff_t q = from - from % VL; q < from + count; q += VL) {
+        /* whole vectors are read as they were stored: parts would wait for the store to retire */
+        const vec value = NAME(load)(tile + q);
+        const ptrdiff_t low = from > q ? from - q : 0;
+        const ptrdiff_t high = from + count - q < VL ? from + count - q : VL;
+        T *at = to + (q - from);
+        vec held = {0};
+        if (epilogue->accumulate)
+            held = NAME(load_lanes)(at, low, high);
+        NAME(store_lanes)(at, NAME(finish)(value, held, i, 0, 0, epilogue), low, high);
+    }
+}
+
+/* the same to every second element, or to elements any step apart */
+INLINE void NAME(scatter_steps)(const T *tile, ptrdiff_t count, T *to, ptrdiff_t step, ptrdiff_t i,
+                                const fc_epilogue *epilogue) {
+    for (ptrdiff_t q = 0; q < count; q += VL) {
+        const ptrdiff_t some = count - q < VL ? count - q : VL;
+        T *at = to + q * step;
+        const vec value = NAME(load_upto)(tile + q, some);
+        if (step == 2) {
+            vec held = {0};
+            if (epilogue->accumulate)
+                held = NAME(load_even)(at, some);
+            const vec done = NAME(finish)(value, held, i, 0, 0, epilogue);
+            const ptrdiff_t more = 2 * some - VL;
+            NAME(store_even)(at, NAME(zip_low)(done, done), 2 * some < VL ? 2 * some : VL);
+            if (more > 0)
+                NAME(store_even)(at + VL, NAME(zip_high)(done, done), more);
+        } else {
+            T lane[FC_MAX_LANES] = {0};
+            vec held;
+            for (ptrdiff_t p = 0; p < some && epilogue->accumulate; p++)
+                lane[p] = at[p * step];
+            __builtin_memcpy(&held, lane, sizeof held);
+            const vec done = NAME(finish)(value, held, i, 0, 0, epilogue);
+            __builtin_memcpy(lane, &done, sizeof done);
+            for (ptrdiff_t p = 0; p < some; p++)
+                at[p * step] = lane[p];
+        }
+    }
+}
+
+static void NAME(scatter)(const void *tile, ptrdiff_t ldt, ptrdiff_t rows, const fc_copy *segments,
+                          ptrdiff_t count, void *out, ptrdiff_t ldo, ptrdiff_t step,
+                          const fc_epilogue *epilogue) {
     for (ptrdiff_t i = 0; i < rows; i++) {
+        const T *from = (const T *)tile + i * ldt;
+        T *to = (T *)out + i * ldo;
         for (ptrdiff_t n = 0; n < count; n++) {
-            const T *from = tile + i * ldt + segments[n].from;
-            T *to = out + i * ldo + segments[n].to;
-            for (ptrdiff_t q = 0; q < segments[n].count; q += VL) {
-                const ptrdiff_t left = segments[n].count - q;
-                const vec value = NAME(load_upto)(from + q, left);
-                if (step == 1) {
-                    NAME(store_upto)(to + q, NAME(finish)(value, to + q, i, 0, left, epilogue),
-                                     left);
-                } else {
-                    T held[FC_MAX_LANES];
-                    const ptrdiff_t some = left < VL ? left : VL;
-                    if (epilogue->accumulate)
-                        for (ptrdiff_t p = 0; p < some; p++)
-                            held[p] = to[(q + p) * step];
-                    const vec done = NAME(finish)(value, held, i, 0, some, epilogue);
-                    __builtin_memcpy(held, &done, sizeof done);
-                    for (ptrdiff_t p = 0; p < some; p++)
-                        to[(q + p) * step] = held[p];
-                }
-            }
+            const fc_copy segment = segments[n];
+            if (step == 1)
+                NAME(scatter_run)(from, segment.from, segment.count, to + segment.to, i, epilogue);
+            else
+                NAME(scatter_steps)(from + segment.from, segment.count, to + segment.to, step, i,
+                                    epilogue);
         }
     }
 }
@@ -108,9 +144,8 @@ static void NAME(transpose)(const void *source, ptrdiff_t ldf, ptrdiff_t rows, p
     }
 }
 
-static void NAME(scatter_add)(const void *source, void *target, ptrdiff_t step, ptrdiff_t count) {
-    const T *const from = source;
-    T *const to = target;
+/* to[q * step] += from[q] */
+INLINE void NAME(add_run)(const T *from, T *to, ptrdiff_t step, ptrdiff_t count) {
     if (step == 1) {
         for (ptrdiff_t q = 0; q < count; q += VL) {
             const ptrdiff_t left = count - q;
@@ -121,6 +156,25 @@ static void NAME(scatter_add)(const void *source, void *target, ptrdiff_t step, 
         for (ptrdiff_t q = 0; q < count; q++)
             to[q * step] += from[q];
     }
+}
+
+static void NAME(scatter_add)(const void *from, void *to, ptrdiff_t step, ptrdiff_t count) {
+    NAME(add_run)(from, to, step, count);
+}
+
+/* rows of one tap of col2im: to[i * ldt + q * step] += from[i * ldf + q] */
+static void NAME(add_rows)(const void *source, ptrdiff_t ldf, void *target, ptrdiff_t ldt,
+                           ptrdiff_t step, ptrdiff_t rows, ptrdiff_t columns) {
+    const T *from = source;
+    T *to = target;
+    if (step == 1 && columns <= VL) {
+        for (ptrdiff_t i = 0; i < rows; i++, from += ldf, to += ldt)
+            NAME(store_part)(to, NAME(load_part)(to, columns) + NAME(load_part)(from, columns),
+                             columns);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < rows; i++, from += ldf, to += ldt)
+        NAME(add_run)(from, to, step, columns);
 }
 
 static void NAME(copy)(const void *source, ptrdiff_t step, void *target, ptrdiff_t count) {
@@ -176,9 +230,8 @@ static void NAME(depthwise)(const void *const *taps, ptrdiff_t count, const void
             UNROLL for (int v = 0; v < 4; v++) acc[v] +=
                 NAME(load)(w + t * ldw + j + v * VL) * NAME(load)(x + v * VL);
         }
-        UNROLL for (int v = 0; v < 4; v++) NAME(store)(
-            out + j + v * VL,
-            NAME(finish)(acc[v], out + j + v * VL, 0, j + v * VL, VL, epilogue));
+        UNROLL for (int v = 0; v < 4; v++)
+            NAME(finish_at)(acc[v], out + j + v * VL, 0, j + v * VL, VL, epilogue);
     }
     for (; j < channels; j += VL) {
         const ptrdiff_t left = channels - j;
@@ -186,6 +239,6 @@ static void NAME(depthwise)(const void *const *taps, ptrdiff_t count, const void
         for (ptrdiff_t t = 0; t < count; t++)
             acc += NAME(load_upto)(w + t * ldw + j, left) *
                    NAME(load_upto)((const T *)taps[t] + j, left);
-        NAME(store_upto)(out + j, NAME(finish)(acc, out + j, 0, j, left, epilogue), left);
+        NAME(finish_at)(acc, out + j, 0, j, left, epilogue);
     }
 }

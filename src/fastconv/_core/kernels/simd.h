@@ -27,20 +27,34 @@ INLINE vec NAME(broadcast)(T scalar) {
 }
 
 #if defined(__AVX512F__)
-#define LANE_MASK(count) ((1u << (count)) - 1u)
-INLINE vec NAME(load_part)(const T *from, ptrdiff_t count) {
-    if (sizeof(T) == 4)
-        return (vec)_mm512_maskz_loadu_epi32((__mmask16)LANE_MASK(count), from);
-    return (vec)_mm512_maskz_loadu_epi64((__mmask8)LANE_MASK(count), from);
-}
-INLINE void NAME(store_part)(T *to, vec value, ptrdiff_t count) {
-    if (sizeof(T) == 4)
-        _mm512_mask_storeu_epi32(to, (__mmask16)LANE_MASK(count), (__m512i)value);
-    else
-        _mm512_mask_storeu_epi64(to, (__mmask8)LANE_MASK(count), (__m512i)value);
-}
 #undef LANE_MASK
+#undef EVEN_LANES
+#define LANE_MASK(count) ((1u << (count)) - 1u)
+#define EVEN_LANES 0x5555u
+INLINE vec NAME(load_mask)(const T *from, unsigned mask) {
+    if (sizeof(T) == 4)
+        return (vec)_mm512_maskz_loadu_epi32((__mmask16)mask, from);
+    return (vec)_mm512_maskz_loadu_epi64((__mmask8)mask, from);
+}
+INLINE void NAME(store_mask)(T *to, vec value, unsigned mask) {
+    if (sizeof(T) == 4)
+        _mm512_mask_storeu_epi32(to, (__mmask16)mask, (__m512i)value);
+    else
+        _mm512_mask_storeu_epi64(to, (__mmask8)mask, (__m512i)value);
+}
+/* lanes low..high-1 alone, lane q at from[q]: the others' addresses are not touched */
+INLINE vec NAME(load_lanes)(const T *from, ptrdiff_t low, ptrdiff_t high) {
+    return NAME(load_mask)(from, LANE_MASK(high) & ~LANE_MASK(low));
+}
+INLINE void NAME(store_lanes)(T *to, vec value, ptrdiff_t low, ptrdiff_t high) {
+    NAME(store_mask)(to, value, LANE_MASK(high) & ~LANE_MASK(low));
+}
+/* every other lane below `high` */
+INLINE void NAME(store_even)(T *to, vec value, ptrdiff_t high) {
+    NAME(store_mask)(to, value, EVEN_LANES & LANE_MASK(high));
+}
 #elif defined(__AVX2__)
+/* all bits of the lanes below `count` */
 INLINE __m256i NAME(lane_mask)(ptrdiff_t count) {
     if (sizeof(T) == 4)
         return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count),
@@ -48,29 +62,57 @@ INLINE __m256i NAME(lane_mask)(ptrdiff_t count) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)count),
                               _mm256_setr_epi64x(0, 1, 2, 3));
 }
-INLINE vec NAME(load_part)(const T *from, ptrdiff_t count) {
+INLINE vec NAME(load_mask)(const T *from, __m256i mask) {
     if (sizeof(T) == 4)
-        return (vec)_mm256_maskload_epi32((const int *)from, NAME(lane_mask)(count));
-    return (vec)_mm256_maskload_epi64((const long long *)from, NAME(lane_mask)(count));
+        return (vec)_mm256_maskload_epi32((const int *)from, mask);
+    return (vec)_mm256_maskload_epi64((const long long *)from, mask);
 }
-INLINE void NAME(store_part)(T *to, vec value, ptrdiff_t count) {
+INLINE void NAME(store_mask)(T *to, vec value, __m256i mask) {
     if (sizeof(T) == 4)
-        _mm256_maskstore_epi32((int *)to, NAME(lane_mask)(count), (__m256i)value);
+        _mm256_maskstore_epi32((int *)to, mask, (__m256i)value);
     else
-        _mm256_maskstore_epi64((long long *)to, NAME(lane_mask)(count), (__m256i)value);
+        _mm256_maskstore_epi64((long long *)to, mask, (__m256i)value);
+}
+/* lanes low..high-1 alone, lane q at from[q]: the others' addresses are not touched */
+INLINE vec NAME(load_lanes)(const T *from, ptrdiff_t low, ptrdiff_t high) {
+    return NAME(load_mask)(from, _mm256_andnot_si256(NAME(lane_mask)(low), NAME(lane_mask)(high)));
+}
+INLINE void NAME(store_lanes)(T *to, vec value, ptrdiff_t low, ptrdiff_t high) {
+    NAME(store_mask)(to, value,
+                     _mm256_andnot_si256(NAME(lane_mask)(low), NAME(lane_mask)(high)));
+}
+/* every other lane below `high` */
+INLINE void NAME(store_even)(T *to, vec value, ptrdiff_t high) {
+    const __m256i even = sizeof(T) == 4 ? _mm256_setr_epi32(-1, 0, -1, 0, -1, 0, -1, 0)
+                                        : _mm256_setr_epi32(-1, -1, 0, 0, -1, -1, 0, 0);
+    NAME(store_mask)(to, value, _mm256_and_si256(even, NAME(lane_mask)(high)));
 }
 #else
-INLINE vec NAME(load_part)(const T *from, ptrdiff_t count) {
+/* lanes low..high-1 alone, lane q at from[q]: the others' addresses are not touched */
+INLINE vec NAME(load_lanes)(const T *from, ptrdiff_t low, ptrdiff_t high) {
     vec value = {0};
-    for (ptrdiff_t q = 0; q < count; q++)
+    for (ptrdiff_t q = low; q < high; q++)
         value[q] = from[q];
     return value;
 }
-INLINE void NAME(store_part)(T *to, vec value, ptrdiff_t count) {
-    for (ptrdiff_t q = 0; q < count; q++)
+INLINE void NAME(store_lanes)(T *to, vec value, ptrdiff_t low, ptrdiff_t high) {
+    for (ptrdiff_t q = low; q < high; q++)
+        to[q] = value[q];
+}
+/* every other lane below `high` */
+INLINE void NAME(store_even)(T *to, vec value, ptrdiff_t high) {
+    for (ptrdiff_t q = 0; q < high; q += 2)
         to[q] = value[q];
 }
 #endif
+
+INLINE vec NAME(load_part)(const T *from, ptrdiff_t count) {
+    return NAME(load_lanes)(from, 0, count);
+}
+
+INLINE void NAME(store_part)(T *to, vec value, ptrdiff_t count) {
+    NAME(store_lanes)(to, value, 0, count);
+}
 
 /* `count` may be a whole vector or more */
 INLINE vec NAME(load_upto)(const T *from, ptrdiff_t count) {
@@ -94,10 +136,11 @@ INLINE vec NAME(relu)(vec value) {
 #endif
 }
 
-INLINE vec NAME(finish)(vec value, const T *c, ptrdiff_t i, ptrdiff_t j, ptrdiff_t count,
+/* `value` with what the epilogue adds; `held` is what the outputs hold if they are accumulated */
+INLINE vec NAME(finish)(vec value, vec held, ptrdiff_t i, ptrdiff_t j, ptrdiff_t count,
                         const fc_epilogue *epilogue) {
     if (epilogue->accumulate)
-        value += NAME(load_upto)(c, count);
+        value += held;
     if (epilogue->row_bias)
         value += NAME(broadcast)(((const T *)epilogue->row_bias)[i]);
     if (epilogue->column_bias)
@@ -107,7 +150,12 @@ INLINE vec NAME(finish)(vec value, const T *c, ptrdiff_t i, ptrdiff_t j, ptrdiff
     return value;
 }
 
-typedef __typeof__((vec){0} == (vec){0}) NAME(mask);
+/* the same for `count` outputs at c, where they are stored */
+INLINE void NAME(finish_at)(vec value, T *c, ptrdiff_t i, ptrdiff_t j, ptrdiff_t count,
+                            const fc_epilogue *epilogue) {
+    const vec held = epilogue->accumulate ? NAME(load_upto)(c, count) : (vec){0};
+    NAME(store_upto)(c, NAME(finish)(value, held, i, j, count, epilogue), count);
+}
 
 #if defined(__clang__) || __GNUC__ >= 12
 /* lane numbers of two joined vectors, spelled out for each number of lanes */

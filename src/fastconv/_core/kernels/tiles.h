@@ -17,9 +17,8 @@ static __attribute__((noinline)) void NAME(finish_tile)(const T *tile, ptrdiff_t
                                                         const fc_epilogue *epilogue) {
     for (ptrdiff_t i = 0; i < height; i++) {
         for (ptrdiff_t j = 0; j < columns; j += VL) {
-            T *to = c + i * ldc + j;
-            const vec value = NAME(load)(tile + i * vectors * VL + j);
-            NAME(store_upto)(to, NAME(finish)(value, to, i, j, columns - j, epilogue), columns - j);
+            NAME(finish_at)(NAME(load)(tile + i * vectors * VL + j), c + i * ldc + j, i, j,
+                            columns - j, epilogue);
         }
     }
 }
@@ -52,7 +51,10 @@ INLINE void NAME(taps_body)(const int height, const int vectors, const T *a, ptr
                             ptrdiff_t columns, const fc_epilogue *epilogue) {
     vec acc[FC_MAX_ROWS][FC_MAX_VECTORS];
     UNROLL for (int i = 0; i < height; i++) {
-        UNROLL for (int v = 0; v < vectors; v++) acc[i][v] = (vec){0};
+        UNROLL for (int v = 0; v < vectors; v++) {
+            acc[i][v] = (vec){0};
+            __builtin_prefetch(c + i * ldc + v * VL, 1); /* needed when the sums are done */
+        }
     }
     for (ptrdiff_t k = 0; k < depth; k++) {
         const T *b = x + offsets[k];
@@ -72,7 +74,10 @@ INLINE void NAME(rows_body)(const int height, const int vectors, const T *const 
                             ptrdiff_t ldc, ptrdiff_t columns, const fc_epilogue *epilogue) {
     vec acc[FC_MAX_ROWS][FC_MAX_VECTORS];
     UNROLL for (int i = 0; i < height; i++) {
-        UNROLL for (int v = 0; v < vectors; v++) acc[i][v] = (vec){0};
+        UNROLL for (int v = 0; v < vectors; v++) {
+            acc[i][v] = (vec){0};
+            __builtin_prefetch(c + i * ldc + v * VL, 1); /* needed when the sums are done */
+        }
     }
     for (ptrdiff_t run = 0; run < runs; run++) {
         const T *row[FC_MAX_ROWS];

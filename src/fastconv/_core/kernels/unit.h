@@ -76,6 +76,7 @@
      .scatter = NAME(scatter),                                                                 \
      .transpose = NAME(transpose),                                                             \
      .scatter_add = NAME(scatter_add),                                                         \
+     .add_rows = NAME(add_rows),                                                               \
      .copy = NAME(copy),                                                                       \
      .sum = NAME(sum),                                                                         \
      .sum_rows = NAME(sum_rows),                                                               \
