@@ -17,6 +17,12 @@ WHEEL = $(shell ls dist/*.whl)
 # What depends on NumPy rather than on the engine: the short run on its oldest version.
 SHORT := $(patsubst %,tests/test_%.py,arrays doctest documents errors floors geometry properties reference threads)
 
+# $(call install-wheel,environment,extra,more for pip): the wheel anew, for its version stays while its content changes.
+install-wheel = $(1)/bin/python $(PIP) install --quiet $(3) '$(WHEEL)[$(2)]' \
+  && $(1)/bin/python $(PIP) install --quiet --force-reinstall --no-deps $(WHEEL) \
+  && { $(1)/bin/python $(PIP) install --quiet $(3) '$(WHEEL)[peers]' \
+       || echo "== PyTorch could not be installed: what compares with it is left out, and says so"; }
+
 # A virtual environment, made once. Debian keeps venv in a package of its own, hence the hint.
 .venv-%/bin/python:
 	@echo "== making the virtual environment .venv-$* with $(PYTHON)"
@@ -64,10 +70,7 @@ test-newest: .venv-test/.stamp ## all tests, on the newest NumPy
 
 .venv-test/.stamp: dist/.stamp | .venv-test/bin/python
 	@echo "== installing the wheel and what the tests need in .venv-test"
-	@.venv-test/bin/python $(PIP) install --quiet '$(WHEEL)[test]'
-	@.venv-test/bin/python $(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)
-	@.venv-test/bin/python $(PIP) install --quiet '$(WHEEL)[peers]' \
-	  || echo "== PyTorch could not be installed: the tests that compare with it will be skipped"
+	@$(call install-wheel,.venv-test,test)
 	@touch $@
 
 # The oldest NumPy we run on, with the very same wheel. There are no wheels of NumPy 1.26 for Python 3.13 and later.
@@ -75,13 +78,12 @@ test-numpy1: dist/.stamp ## the tests that depend on NumPy rather than on the en
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
 	  $(MAKE) --no-print-directory .venv-numpy1/.stamp; \
 	  .venv-numpy1/bin/python -c 'import numpy; print("== the short run on NumPy", numpy.__version__)'; \
-	  .venv-numpy1/bin/python -m pytest $(PYTEST) $(SHORT); \
+	  .venv-numpy1/bin/python -m pytest -m 'not slow' $(PYTEST) $(SHORT); \
 	else echo "== NumPy 1.26 has no wheel for this Python: the short run on it is left out"; fi
 
 .venv-numpy1/.stamp: dist/.stamp | .venv-numpy1/bin/python
 	@echo "== installing the same wheel with NumPy 1.26 in .venv-numpy1"
-	@.venv-numpy1/bin/python $(PIP) install --quiet --only-binary numpy '$(WHEEL)[test]' 'numpy<2'
-	@.venv-numpy1/bin/python $(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)
+	@$(call install-wheel,.venv-numpy1,test,--only-binary numpy 'numpy<2')
 	@touch $@
 
 test-alone: .venv-alone/.stamp ## the wheel in an environment that holds NumPy and nothing else
@@ -118,12 +120,7 @@ bench: .venv-bench/.stamp ## time every layer against every peer: table, bench/r
 
 .venv-bench/.stamp: dist/.stamp | .venv-bench/bin/python
 	@echo "== installing the wheel and its peers in .venv-bench"
-	@.venv-bench/bin/python $(PIP) install --quiet '$(WHEEL)[bench]' \
-	  || { echo "== some peers could not be installed: going on with SciPy and matplotlib"; \
-	       .venv-bench/bin/python $(PIP) install --quiet $(WHEEL) scipy threadpoolctl matplotlib; }
-	@.venv-bench/bin/python $(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)
-	@.venv-bench/bin/python $(PIP) install --quiet '$(WHEEL)[peers]' \
-	  || echo "== PyTorch could not be installed: it will be missing from the table"
+	@$(call install-wheel,.venv-bench,bench)
 	@touch $@
 
 # Memory errors and undefined behaviour: the extension is instrumented, so its runtime must come first in the process.
@@ -131,7 +128,7 @@ asan: .venv-asan/.stamp ## the tests on a build with the address and undefined-b
 	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  FASTCONV_SANITIZE=address,undefined \
-	  .venv-asan/bin/python -m pytest $(PYTEST) tests --ignore=tests/hosts
+	  .venv-asan/bin/python -m pytest -m 'not slow' $(PYTEST) tests --ignore=tests/hosts
 
 .venv-asan/.stamp: $(SOURCES) | .venv-asan/bin/python .venv-build/bin/python
 	@echo "== an instrumented wheel in build/asan"

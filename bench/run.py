@@ -69,7 +69,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--layers", default="*", help="names of layers and pools: comma-separated patterns")
     add("--peers", default="*", help="comma-separated names; default: all that are installed")
     add("--seconds", type=float, default=0.3, help="for each contender on each problem")
-    add("--limit", type=float, default=5.0, help="seconds; a longer call is estimated, not made")
+    add("--limit", type=float, default=2.0, help="seconds; a longer call is estimated, not made")
     add("--pin", default="", help="CPUs to stay on, comma-separated")
     add("--quick", action="store_true", help="a few layers, one thread, a few calls each")
     add("--output", type=Path, default=FOLDER / "results" / "results.json")

@@ -1,5 +1,7 @@
 """A case with its arrays and what its twins make of them: made once, used by every test."""
 
+import functools
+import inspect
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -8,6 +10,29 @@ from arrays import assert_close, generator, images_in, kernels_in, make_array
 import fastconv as fc
 from fastconv import reference
 from fastconv.geometry import conv_geometry, conv_transpose_geometry, pool_geometry
+
+
+def every(**choices):
+    """Call a test with each of the choices for an argument, within one test, and print which.
+
+    What pytest.mark.parametrize does, but thousands of tests of a millisecond each cost more in
+    their management than they take to run.
+    """
+    ((name, values),) = choices.items()
+
+    def decorate(function):
+        @functools.wraps(function)
+        def loop(*arguments, **keywords):
+            for value in values:
+                print(f"{name}={value}")
+                function(*arguments, **{name: value}, **keywords)
+
+        signature = inspect.signature(function)
+        parameters = [p for p in signature.parameters.values() if p.name != name]
+        loop.__signature__ = signature.replace(parameters=parameters)
+        return loop
+
+    return decorate
 
 
 class ConvProblem:

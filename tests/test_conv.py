@@ -1,6 +1,6 @@
 """conv2d, conv4d and their gradients against their twins, in every type, layout and ISA."""
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ from arrays import (
     make_array,
 )
 from cases import CONV4D_CASES, CONV_CASES, DATA_FORMATS, FEW_CASES, NAMED
-from problems import conv_problem
+from problems import conv_problem, every
 
 import fastconv as fc
 from fastconv import reference
 
 cases = partial(pytest.mark.parametrize, "case", ids=str)
-floats = pytest.mark.parametrize("dtype", ["float32", "float64"])
-formats = pytest.mark.parametrize("data_format", DATA_FORMATS)
+floats = every(dtype=["float32", "float64"])
+formats = every(data_format=DATA_FORMATS)
 
 SMALL_CASES = [case for case in CONV_CASES if np.prod(case.x) * np.prod(case.w) < 1e7]
 
@@ -40,7 +40,7 @@ def test_conv2d(isa, case, dtype, data_format):
 
 
 @cases(SMALL_CASES)
-@pytest.mark.parametrize("dtype", ["int64", "int8", "uint16", "float16"])
+@every(dtype=["int64", "int8", "uint16", "float16"])
 @formats
 def test_conv2d_of_other_types(isa, case, dtype, data_format):
     problem = conv_problem("conv2d", case, dtype)
@@ -49,7 +49,7 @@ def test_conv2d_of_other_types(isa, case, dtype, data_format):
 
 
 @cases(CONV4D_CASES)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "float16"])
+@every(dtype=["float32", "float64", "int64", "uint8", "float16"])
 def test_conv4d(isa, case, dtype):
     problem = conv_problem("conv4d", case, dtype)
     results = problem.run(problem.x, problem.w, problem.bias, problem.grad)
@@ -63,6 +63,13 @@ def test_conv2d_of_bfloat16(isa, case):
     problem.check(problem.run(problem.x, problem.w, problem.bias, problem.grad), dtype=bfloat16)
 
 
+@cache
+def plain_results(isa, case, dtype, data_format):
+    """Return what comes of C-contiguous arrays, computed once for each ISA."""
+    problem = conv_problem("conv2d", case, dtype)
+    return problem.run(*problem.arrays_in(data_format), data_format)
+
+
 @cases(FEW_CASES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @floats
@@ -71,11 +78,9 @@ def test_layouts(isa, case, layout, dtype, data_format):
     """However an array lies in memory, the result is the same bit by bit."""
     problem = conv_problem("conv2d", case, dtype)
     arrays = problem.arrays_in(data_format)
-    want = problem.run(*arrays, data_format)
-    for got, expected in zip(
-        problem.run(*map(LAYOUTS[layout], arrays), data_format), want, strict=True
-    ):
-        assert_same(got, expected)
+    results = problem.run(*map(LAYOUTS[layout], arrays), data_format)
+    for got, want in zip(results, plain_results(isa, case, dtype, data_format), strict=True):
+        assert_same(got, want)
 
 
 @pytest.mark.parametrize("operation", ["conv2d", "conv4d"])
@@ -102,7 +107,7 @@ def outs(shape, dtype):
 
 
 @cases(FEW_CASES)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "float16"])
+@every(dtype=["float32", "float64", "int64", "float16"])
 @formats
 def test_out(isa, case, dtype, data_format):
     """`out` is filled, whatever it held and however it lies, and returned; nothing beside it is."""
@@ -166,7 +171,7 @@ def test_mixed_types(isa, types):
 
 
 @formats
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "float16"])
+@every(dtype=["float32", "float64", "int64", "float16"])
 @pytest.mark.parametrize(
     ("samples", "channels", "filters"), [(0, 3, 4), (2, 0, 4), (2, 3, 0), (0, 0, 0)]
 )

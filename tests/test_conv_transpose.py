@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from arrays import LAYOUTS, assert_close, assert_same, generator, images_in, kernels_in, make_array
 from cases import DATA_FORMATS, TRANSPOSE_CASES
-from problems import conv_problem
+from problems import conv_problem, every
 from test_conv import outs
 
 import fastconv as fc
 from fastconv import reference
 
 cases = partial(pytest.mark.parametrize, "case", ids=str)
-formats = pytest.mark.parametrize("data_format", DATA_FORMATS)
+formats = every(data_format=DATA_FORMATS)
 
 
 @cases(TRANSPOSE_CASES)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64", "int8", "uint16"])
+@every(dtype=["float32", "float64", "float16", "int64", "int8", "uint16"])
 @formats
 def test_conv_transpose2d(isa, case, dtype, data_format):
     problem = conv_problem("conv_transpose2d", case, dtype)
@@ -30,7 +30,7 @@ def test_conv_transpose2d(isa, case, dtype, data_format):
 
 
 @cases(TRANSPOSE_CASES)
-@pytest.mark.parametrize("layout", LAYOUTS)
+@every(layout=LAYOUTS)
 @formats
 def test_layouts(isa, case, layout, data_format):
     problem = conv_problem("conv_transpose2d", case, "float32")
@@ -42,7 +42,7 @@ def test_layouts(isa, case, layout, data_format):
 
 
 @cases(TRANSPOSE_CASES)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "float16"])
+@every(dtype=["float32", "float64", "int64", "float16"])
 @formats
 def test_out(isa, case, dtype, data_format):
     problem = conv_problem("conv_transpose2d", case, dtype)

@@ -10,15 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arrays import assert_same, generator, make_array
-from cases import CONV_CASES, DATA_FORMATS, NAMED, POOL_CASES, TRANSPOSE_CASES
-from problems import conv_problem, pool_problem
+from cases import CONV_CASES, DATA_FORMATS, FEW_CASES, NAMED, POOL_CASES, TRANSPOSE_CASES
+from problems import conv_problem, every, pool_problem
 
 import fastconv as fc
 from fastconv import plan
 
-floats = pytest.mark.parametrize("dtype", ["float32", "float64"])
-formats = pytest.mark.parametrize("data_format", DATA_FORMATS)
+floats = every(dtype=["float32", "float64"])
+formats = every(data_format=DATA_FORMATS)
 cases = partial(pytest.mark.parametrize, "case", ids=str)
+CASES_AND_TYPES = [
+    *(pytest.param(case, "float32", id=f"{case}-float32") for case in CONV_CASES),
+    *(pytest.param(case, "float64", id=f"{case}-float64") for case in FEW_CASES),
+]
 THREADS = (1, 2, 3, 5, 8)
 HERE = Path(__file__).parent
 
@@ -62,8 +66,8 @@ def check_threads(function):
             assert_same(got, want)
 
 
-@cases(CONV_CASES)
-@floats
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "dtype"), CASES_AND_TYPES)
 @formats
 def test_conv2d_for_any_threads(isa, case, dtype, data_format):
     check_threads(partial(all_results, "conv2d", case, dtype, data_format))
@@ -113,8 +117,9 @@ def test_enough_work_for_all_threads(isa, x_shape, w_shape, keywords, dtype):
     check_threads(function)
 
 
-@cases([case for case in CONV_CASES if case.x[0] > 1])
-@floats
+@pytest.mark.parametrize(
+    ("case", "dtype"), [pair for pair in CASES_AND_TYPES if pair.values[0].x[0] > 1]
+)
 @formats
 def test_an_image_alone_or_in_a_batch(isa, case, dtype, data_format):
     problem = conv_problem("conv2d", case, dtype)

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from cases import ISAS
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="memory is protected as Linux does it"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="memory is protected as Linux does it"
+    ),
+]
 GUARDED = Path(__file__).with_name("guarded.py")
 
 

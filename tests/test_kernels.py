@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from arrays import assert_close, assert_same, images_in, kernels_in, reversed_everywhere
 from cases import CONV_CASES, DATA_FORMATS
-from problems import conv_problem
+from problems import conv_problem, every
 
 import fastconv as fc
 from fastconv import plan
@@ -19,7 +19,8 @@ from fastconv.geometry import conv_geometry
 
 SMALL_CASES = [case for case in CONV_CASES if np.prod(case.x) * np.prod(case.w) < 1e7]
 cases = partial(pytest.mark.parametrize, "case", ids=str)
-formats = pytest.mark.parametrize("data_format", DATA_FORMATS)
+FLOATS = ["float32", pytest.param("float64", marks=pytest.mark.slow)]
+formats = every(data_format=DATA_FORMATS)
 
 
 @pytest.fixture(autouse=True)
@@ -43,22 +44,16 @@ def accepting(op, geometry):
 def views(kernels, data_format):
     """Yield kernels in the ways that the ops hand them over: as they are, and flipped."""
     stored = kernels_in(data_format, kernels)
-    turn = (lambda a: a.transpose(3, 2, 0, 1)) if data_format == "NHWC" else (lambda a: a)
-    yield turn(stored)
-    yield turn(reversed_everywhere(reversed_everywhere(stored).copy()))
+    for array in (stored, reversed_everywhere(reversed_everywhere(stored).copy())):
+        yield array.transpose(3, 2, 0, 1) if data_format == "NHWC" else array
 
 
-def run_everywhere(row, shape, dtype, *arguments):
-    """Return what a row fills an array with, which is the same for any number of threads."""
-    results = []
-    for threads in (1, 2, 5):
-        out = np.full(shape, np.nan if "float" in dtype else 77, dtype)
-        with fc.threads(threads):
-            row.run(*(out if argument is OUT else argument for argument in arguments))
-        results.append(out)
-    assert_same(results[1], results[0])
-    assert_same(results[2], results[0])
-    return results[0]
+def run(row, shape, dtype, *arguments, threads=2):
+    """Return what a row fills an array with that it is given for OUT."""
+    out = np.full(shape, np.nan if "float" in dtype else 77, dtype)
+    with fc.threads(threads):
+        row.run(*(out if argument is OUT else argument for argument in arguments))
+    return out
 
 
 OUT = object()
@@ -66,26 +61,28 @@ OUT = object()
 
 def check_forward(row, geometry, problem, data_format, dtype):
     x, _, bias, _ = problem.arrays_in(data_format)
-    for w in views(problem.w, data_format):
-        shape = geometry.out_shape
-        out = run_everywhere(row, shape, dtype, geometry, x, w, bias, OUT, False)
-        assert_close(out, images_in(data_format, problem.out), dtype)
-        relu = run_everywhere(row, shape, dtype, geometry, x, w, bias, OUT, True)
-        assert_same(relu, np.maximum(out, 0))
-        none = run_everywhere(row, shape, dtype, geometry, x, w, None, OUT, False)
-        assert_close(none, out.astype(problem.out.dtype) - of_channels(bias, data_format), dtype)
+    plain, flipped = views(problem.w, data_format)
+    compute = partial(run, row, geometry.out_shape, dtype, geometry, x)
+    out = compute(plain, bias, OUT, False)
+    assert_close(out, images_in(data_format, problem.out), dtype)
+    assert_same(compute(plain, bias, OUT, False, threads=1), out)
+    assert_same(compute(flipped, bias, OUT, False, threads=5), out)
+    assert_same(compute(plain, bias, OUT, True), np.maximum(out, 0))
+    without = images_in(data_format, problem.out) - of_channels(bias, data_format)
+    assert_close(compute(plain, None, OUT, False), without, dtype)
 
 
 def check_grad_x(row, geometry, problem, data_format, dtype):
     *_, grad = problem.arrays_in(data_format)
     bias = np.arange(geometry.channels, dtype=dtype)
     want = images_in(data_format, problem.grad_x)
-    for w in views(problem.w, data_format):
-        shape = geometry.x_shape
-        out = run_everywhere(row, shape, dtype, geometry, grad, w, None, OUT)
-        assert_close(out, want, dtype)
-        out = run_everywhere(row, shape, dtype, geometry, grad, w, bias, OUT)
-        assert_close(out, want + of_channels(bias, data_format), dtype)
+    plain, flipped = views(problem.w, data_format)
+    compute = partial(run, row, geometry.x_shape, dtype, geometry, grad)
+    out = compute(plain, None, OUT)
+    assert_close(out, want, dtype)
+    assert_same(compute(plain, None, OUT, threads=1), out)
+    assert_same(compute(flipped, None, OUT, threads=5), out)
+    assert_close(compute(plain, bias, OUT), want + of_channels(bias, data_format), dtype)
 
 
 def of_channels(bias, data_format):
@@ -95,15 +92,12 @@ def of_channels(bias, data_format):
 def check_grad_w(row, geometry, problem, data_format, dtype):
     x, _, _, grad = problem.arrays_in(data_format)
     want, _ = problem.grad_w_and_bias
-    results = []
-    for threads in (1, 2, 5):
-        for out in views(np.full(problem.case.w, 77, dtype), data_format):
-            with fc.threads(threads):
-                row.run(geometry, grad, x, out)
-            assert_close(out, want, dtype)
-            results.append(out)
-    for out in results[1:]:
-        assert_same(out, results[0])
+    plain, flipped = views(np.full(problem.case.w, 77, dtype), data_format)
+    for threads, out in ((2, plain), (5, flipped), (1, plain.copy())):
+        with fc.threads(threads):
+            row.run(geometry, grad, x, out)
+        assert_close(out, want, dtype)
+        assert_same(out, plain)
 
 
 CHECKS = {"forward": check_forward, "grad_x": check_grad_x, "grad_w": check_grad_w}
@@ -111,7 +105,7 @@ CHECKS = {"forward": check_forward, "grad_x": check_grad_x, "grad_w": check_grad
 
 @cases(CONV_CASES)
 @pytest.mark.parametrize("op", CHECKS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @formats
 def test_every_row(isa, case, op, dtype, data_format):
     geometry, problem = geometry_of(case, data_format), conv_problem("conv2d", case, dtype)

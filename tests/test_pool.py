@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from arrays import LAYOUTS, assert_close, assert_same, generator, images_in, make_array
 from cases import DATA_FORMATS, POOL_CASES
-from problems import PoolProblem, pool_problem
+from problems import PoolProblem, every, pool_problem
 from test_conv import outs
 
 import fastconv as fc
 from fastconv import reference
 
 cases = partial(pytest.mark.parametrize, "case", ids=str)
-formats = pytest.mark.parametrize("data_format", DATA_FORMATS)
+formats = every(data_format=DATA_FORMATS)
 FLOATS = ["float32", "float64", "float16"]
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 
@@ -23,7 +23,7 @@ def maximum(problem, x, data_format):
 
 
 @cases(POOL_CASES)
-@pytest.mark.parametrize("dtype", FLOATS + INTEGERS)
+@every(dtype=FLOATS + INTEGERS)
 @formats
 def test_max_pool2d(isa, case, dtype, data_format):
     problem = pool_problem(case, dtype)
@@ -41,7 +41,7 @@ def test_max_pool2d(isa, case, dtype, data_format):
 
 
 @cases(POOL_CASES)
-@pytest.mark.parametrize("dtype", [*FLOATS, "int64", "uint8"])
+@every(dtype=[*FLOATS, "int64", "uint8"])
 @formats
 def test_avg_pool2d(isa, case, dtype, data_format):
     problem = pool_problem(case, dtype)
@@ -67,7 +67,7 @@ def spoiled(case, dtype):
 
 
 @cases(POOL_CASES)
-@pytest.mark.parametrize("dtype", FLOATS)
+@every(dtype=FLOATS)
 @formats
 def test_ties_nan_and_infinities(isa, case, dtype, data_format):
     problem = spoiled(case, dtype)
@@ -88,7 +88,7 @@ def test_ties_nan_and_infinities(isa, case, dtype, data_format):
 
 
 @cases(POOL_CASES)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint64"])
+@every(dtype=["float32", "float64", "int8", "uint64"])
 @formats
 def test_the_lowest_number_everywhere(isa, case, dtype, data_format):
     """Padding must not win over it, and the first element of a window must."""
@@ -102,8 +102,8 @@ def test_the_lowest_number_everywhere(isa, case, dtype, data_format):
 
 
 @cases(POOL_CASES[::3])
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@every(layout=LAYOUTS)
+@every(dtype=["float32", "float64", "int32"])
 @formats
 def test_layouts(isa, case, layout, dtype, data_format):
     problem = pool_problem(case, dtype)
@@ -122,7 +122,7 @@ def test_layouts(isa, case, layout, dtype, data_format):
 
 
 @cases(POOL_CASES)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint8"])
+@every(dtype=["float32", "float64", "float16", "uint8"])
 @formats
 def test_out(isa, case, dtype, data_format):
     problem = pool_problem(case, dtype)
@@ -158,7 +158,7 @@ def test_empty(isa, samples, channels, data_format):
     assert fc.avg_pool2d_grad_x(out, x.shape, 2, **keywords).shape == x.shape
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every(dtype=["float32", "float64"])
 def test_max_pool2d_of_bfloat16(isa, dtype):
     bfloat16 = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed").bfloat16
     x = make_array(generator("bfloat16"), (2, 3, 9, 20), dtype).astype(bfloat16)
@@ -175,7 +175,7 @@ def test_max_pool2d_of_bfloat16(isa, dtype):
     assert_close(got, want, bfloat16)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every(dtype=["float32", "float64"])
 def test_against_torch(isa, torch, dtype):
     x = make_array(generator("torch"), (3, 17, 30, 29), dtype)
     tensor = torch.tensor(x, requires_grad=True)

@@ -25,7 +25,7 @@ class OpenCV(PlaneLoop):
         self.version = cv2.__version__
 
     def set_threads(self, count: int) -> None:
-        self.cv2.setNumThreads(count)
+        self.cv2.setNumThreads(count)  # `threads`, the loop's own, stays 1
 
     def prepare(self, op: str, problem: Problem, arrays: Arrays, reuse: bool) -> Contender:
         need(isinstance(problem, Layer), "no pools")

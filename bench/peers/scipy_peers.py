@@ -17,6 +17,11 @@ Plane = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class PlaneLoop(Peer):
     """A function of two planes, called for every sample, filter and channel."""
 
+    threads = 1
+
+    def set_threads(self, count: int) -> None:
+        self.threads = count
+
     def plane(self, image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         """The "valid" cross-correlation of a plane with a kernel."""
         raise NotImplementedError
@@ -25,6 +30,7 @@ class PlaneLoop(Peer):
         need(isinstance(problem, Layer) and op == "forward", "correlation only")
         assert isinstance(problem, Layer)
         need(not reuse, "timed on fresh outputs")
+        need(self.threads == 1, "runs on one thread")
         x, w = padded(arrays["x"], problem), dilated(arrays["w"], problem)
         self.plane(x[0, 0], w[0, 0])
         seconds = min(once(lambda: self.plane(x[0, 0], w[0, 0])) for _ in range(3))

@@ -30,6 +30,7 @@ class ScikitImage(PlaneLoop):
             return super().prepare(op, problem, arrays, reuse)
         need(op in ("max_pool", "avg_pool"), "no gradients, no indices")
         need(not reuse, "timed on fresh outputs")
+        need(self.threads == 1, "runs on one thread")
         return self._block_reduce(op, problem, arrays["x"])
 
     def _block_reduce(self, op: str, pool: Pool, x: np.ndarray) -> Contender:

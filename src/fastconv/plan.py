@@ -10,22 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import by_taps
 from ._core import conv, pool, weights
 from .geometry import ConvGeometry, PoolGeometry
-from .threads import current
+from .threads import current, current_precision, useful_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-# multiply-adds below which a second thread costs more than it brings
-WORK_OF_A_THREAD = 1 << 19
-
 
 @dataclass(frozen=True)
 class Row:
@@ -38,8 +36,13 @@ class Row:
 
 def _threads(geometry: ConvGeometry) -> int:
     work = geometry.samples * geometry.out_h * geometry.out_w * geometry.filters
-    work *= geometry.channels // geometry.groups * geometry.kernel_h * geometry.kernel_w
-    return max(1, min(current(), work // WORK_OF_A_THREAD))
+    return useful_threads(
+        work * (geometry.channels // geometry.groups) * geometry.kernel_h * geometry.kernel_w
+    )
+
+
+def _highest() -> bool:
+    return current_precision() == "highest"
 
 
 def _channels_last(geometry: ConvGeometry) -> bool:
@@ -54,14 +57,16 @@ def _forward_by(name: str) -> Callable[..., None]:
     def run(
         geometry: ConvGeometry, x: Array, w: Array, bias: Array | None, out: Array, relu: bool
     ) -> None:
-        conv.forward(geometry.numbers, x, w, bias, out, relu, _threads(geometry), name)
+        conv.forward(
+            geometry.numbers, x, w, bias, out, relu, _threads(geometry), _highest(), name
+        )
 
     return run
 
 
 def _grad_x_by(name: str) -> Callable[..., None]:
     def run(geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, out: Array) -> None:
-        conv.grad_x(geometry.numbers, grad, w, bias, out, _threads(geometry), name)
+        conv.grad_x(geometry.numbers, grad, w, bias, out, _threads(geometry), _highest(), name)
 
     return run
 
@@ -70,7 +75,7 @@ def _grad_x_by_columns(
     geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, out: Array
 ) -> None:
     w = np.ascontiguousarray(w)
-    conv.grad_x_by_columns(geometry.numbers, grad, w, bias, out, _threads(geometry))
+    conv.grad_x_by_columns(geometry.numbers, grad, w, bias, out, _threads(geometry), _highest())
 
 
 def _grad_w_by(name: str) -> Callable[..., None]:
@@ -80,49 +85,24 @@ def _grad_w_by(name: str) -> Callable[..., None]:
     return run
 
 
-def _grad_w_by_taps(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
-    """Compute one tap after the other from the pixels it meets, gathered as an image of their own.
-
-    For strides, dilations and paddings so large that a padded copy of x could not be held.
-    """
-    rows_axis = 1 if _channels_last(geometry) else 2
-    shape = (geometry.samples, geometry.out_h, geometry.out_w, geometry.channels)
-    if not _channels_last(geometry):
-        shape = (geometry.samples, geometry.channels, geometry.out_h, geometry.out_w)
-    pixels = np.empty(shape, x.dtype)
-    numbers = geometry.numbers.copy()
-    numbers[[2, 3]] = geometry.out_h, geometry.out_w  # height, width
-    numbers[5:11] = 1  # kernel, stride, dilation
-    numbers[[11, 12]] = 0  # padding
-    for r in range(geometry.kernel_h):
-        for s in range(geometry.kernel_w):
-            y = np.arange(geometry.out_h) * geometry.stride_h
-            z = np.arange(geometry.out_w) * geometry.stride_w
-            y += r * geometry.dilation_h - geometry.pad_top
-            z += s * geometry.dilation_w - geometry.pad_left
-            rows = np.flatnonzero((y >= 0) & (y < geometry.height))
-            columns = np.flatnonzero((z >= 0) & (z < geometry.width))
-            pixels[...] = 0
-            to = (slice(None),) * rows_axis + np.ix_(rows, columns)
-            pixels[to] = x[(slice(None),) * rows_axis + np.ix_(y[rows], z[columns])]
-            tap = out[:, :, r : r + 1, s : s + 1]
-            weights.grad_w(numbers, grad, pixels, tap, _threads(geometry), "lanes")
-
-
 # ---------------------------------------------------------------------------------- choice
 
 
-def _band_pays(geometry: ConvGeometry) -> bool:
+def _band_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
     """Whether the direct driver does less than gathering panels would.
 
-    It multiplies the padded width of each row, panels pay for gathering each tap once a panel,
-    which is about seven filters' worth of multiplications.
+    It multiplies the padded width of each row; panels pay for gathering every tap, which is about
+    seven filters' worth of multiplications.
     """
-    if _channels_last(geometry) or not conv.band_fits(geometry.numbers, 8):
-        return False
-    filters = geometry.filters // geometry.groups
-    padded = geometry.out_w + (geometry.kernel_w - 1) * geometry.dilation_w // geometry.stride_w
-    return padded / geometry.out_w <= 1 + 7 / filters
+
+    def accepts(geometry: ConvGeometry) -> bool:
+        if _channels_last(geometry):
+            return False
+        cost = conv.band_cost(geometry.numbers, 8, gradient)
+        filters = (geometry.channels if gradient else geometry.filters) // geometry.groups
+        return cost is not None and bool(cost <= 1 + 7 / filters)
+
+    return accepts
 
 
 def _columns_pay(geometry: ConvGeometry) -> bool:
@@ -147,8 +127,9 @@ def _few_filters(geometry: ConvGeometry) -> bool:
 FORWARD = (
     Row("depthwise", _depthwise_last, _forward_by("depthwise")),
     Row("rows", _channels_last, _forward_by("rows")),
-    Row("direct", _band_pays, _forward_by("direct")),
+    Row("direct", _band_pays(gradient=False), _forward_by("direct")),
     Row("panels", lambda geometry: not _channels_last(geometry), _forward_by("panels")),
+    Row("taps", lambda geometry: True, by_taps.forward),
 )
 GRAD_X = (
     Row(
@@ -158,17 +139,19 @@ GRAD_X = (
     ),
     Row("rows", _channels_last, _grad_x_by("rows")),
     Row("columns", _columns_pay, _grad_x_by_columns),
-    Row("direct", _band_pays, _grad_x_by("direct")),
+    Row("direct", _band_pays(gradient=True), _grad_x_by("direct")),
     Row("panels", lambda geometry: not _channels_last(geometry), _grad_x_by("panels")),
+    Row("taps", lambda geometry: True, by_taps.grad_x),
 )
 GRAD_W = (
     Row("dot", _few_filters, _grad_w_by("dot")),
     Row("lanes", _band_of_weights_fits, _grad_w_by("lanes")),
-    Row("taps", lambda geometry: True, _grad_w_by_taps),
+    Row("taps", lambda geometry: True, by_taps.grad_w),
 )
 ROWS = {"forward": FORWARD, "grad_x": GRAD_X, "grad_w": GRAD_W}
 
 
+@lru_cache(maxsize=4096)  # a geometry is one object as long as it is in use
 def choose(op: str, geometry: ConvGeometry) -> Row:
     """Return the first row of the op's table that accepts the geometry."""
     return next(row for row in ROWS[op] if row.accepts(geometry))
@@ -198,12 +181,35 @@ def _fill(geometry: ConvGeometry, out: Array, bias: Array | None, relu: bool = F
         np.maximum(out, 0, out=out)
 
 
+def _takes_zeros(w: Array) -> bool:
+    """Whether w may be multiplied with the zeros around an image: 0 * inf is no number.
+
+    Padding must add nothing whatever the weights are; with finite ones, as ever, zeros do that.
+    """
+    if w.dtype.kind == "i":
+        return True
+    return bool(conv.all_finite(w, _dense(w)))
+
+
+def _dense(w: Array) -> bool:
+    """Whether nothing else lies between the elements of w."""
+    size = w.itemsize
+    for stride, length in sorted((abs(s), n) for s, n in zip(w.strides, w.shape, strict=True)):
+        if length > 1:
+            if stride != size:
+                return False
+            size *= length
+    return True
+
+
 def forward(
     geometry: ConvGeometry, x: Array, w: Array, bias: Array | None, out: Array, relu: bool
 ) -> None:
     """Fill out with the convolution of x with w."""
     if _empty(geometry):
         _fill(geometry, out, bias, relu)
+    elif geometry.padded and not _takes_zeros(w):
+        by_taps.forward(geometry, x, w, bias, out, relu)
     else:
         choose("forward", geometry).run(geometry, x, w, bias, out, relu)
 
@@ -212,6 +218,8 @@ def grad_x(geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, ou
     """Fill out with the gradient for x, plus a bias for each of its channels."""
     if _empty(geometry):
         _fill(geometry, out, bias)
+    elif not _takes_zeros(w):
+        by_taps.grad_x(geometry, grad, w, bias, out)
     else:
         choose("grad_x", geometry).run(geometry, grad, w, bias, out)
 
@@ -224,6 +232,9 @@ def grad_w(
         out[...] = 0
     else:
         choose("grad_w", geometry).run(geometry, grad, x, out)
+        # zeros around x times an infinite gradient: found in the result, which is small
+        if geometry.padded and not _takes_zeros(out):
+            by_taps.grad_w(geometry, grad, x, out)
     if grad_bias is not None:
         if geometry.samples == 0 or geometry.filters == 0:
             grad_bias[...] = 0

@@ -26,6 +26,15 @@ _threads: ContextVar[int | None] = ContextVar("fastconv_threads", default=None)
 _precision: ContextVar[str] = ContextVar("fastconv_precision", default="high")
 
 
+# multiply-adds below which one more thread costs more than it brings
+WORK_OF_A_THREAD = 1 << 19
+
+
+def useful_threads(work: int) -> int:
+    """Return how many threads a call with this many multiply-adds runs on."""
+    return max(1, min(current(), work // WORK_OF_A_THREAD))
+
+
 def set_num_threads(n: int) -> None:
     """Set how many threads a call uses, for the whole process.
 

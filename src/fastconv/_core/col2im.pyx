@@ -1,7 +1,10 @@
-"""grad_x of channels-first images as GEMM + col2im, for strides and for small maps without padding.
+"""grad_x of channels-first images as GEMM + col2im: stride 1, small maps without much padding.
 
     columns[(c, r, s), (n, i, j)] = sum_f w[f, c, r, s] * grad[n, f, i, j]
-    grad_x[n, c, i * stride_h - pad_top + r * dilation_h, ...] += columns[(c, r, s), (n, i, j)]
+    grad_x[n, c, i - pad_top + r * dilation_h, ...] += columns[(c, r, s), (n, i, j)]
+
+A full convolution of the gradient, the other way, multiplies the zeros around it too: 2.25 times
+the work from 6x6 to 4x4.  Strides are not taken here: their phases are convolutions of their own.
 
 One unit of work owns some channels of some images: it multiplies a block of pixels at a time into a
 buffer that stays in the cache and adds it to its own planes, always in the same order.
@@ -12,10 +15,7 @@ from libc.string cimport memset
 from fastconv._core.problem cimport (
     Geometry,
     Problem,
-    after_inside,
     ceil_div,
-    depth_limit,
-    first_inside,
     larger,
     round_up,
     share,
@@ -23,6 +23,7 @@ from fastconv._core.problem cimport (
 )
 from fastconv._core.runtime cimport (
     FC_SLACK,
+    fc_columns,
     fc_copy,
     fc_epilogue,
     fc_workspace_give,
@@ -55,7 +56,8 @@ cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     cdef const Columns *s = <const Columns *> context
     cdef const Problem *p = s.problem
     cdef Py_ssize_t part = task % s.channel_parts, group = task // s.channel_parts
-    cdef Py_ssize_t size = p.kernels.itemsize, c0 = part * s.channels_each, tile, block, f0, f1, f, few
+    cdef Py_ssize_t size = p.kernels.itemsize, c0 = part * s.channels_each, tile, block
+    cdef Py_ssize_t f0, f1, f, few
     cdef Py_ssize_t rows = (smaller(c0 + s.channels_each, p.channels) - c0) * s.taps
     cdef Py_ssize_t first, height, tiles = tiles_of(s, part)
     cdef char *to
@@ -129,28 +131,19 @@ cdef void add_columns(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ss
     # grad_x[n, c, y, z] += columns: col2im
     cdef const Problem *p = s.problem
     cdef const Geometry *g = s.geometry
-    cdef Py_ssize_t size = p.kernels.itemsize, c0 = part * s.channels_each, c, t, m, y
-    cdef Py_ssize_t c1 = smaller(c0 + s.channels_each, p.channels), shift
-    cdef Py_ssize_t left, right, top, bottom
-    cdef char *plane
+    cdef Py_ssize_t size = p.kernels.itemsize, c0 = part * s.channels_each, c, m
+    cdef Py_ssize_t c1 = smaller(c0 + s.channels_each, p.channels)
+    cdef fc_columns k
+    k.kernel_h, k.kernel_w, k.dilation_h, k.dilation_w = (
+        g.kernel_h, g.kernel_w, g.dilation_h, g.dilation_w)
+    k.top, k.left, k.height, k.width = g.pad_top, g.pad_left, g.height, g.width
+    k.row, k.rows, k.columns, k.tap = row, rows, g.out_w, images * rows * g.out_w
     for m in range(images):
         for c in range(c0, c1):
-            plane = p.out + ((n + m) * g.channels + group * p.channels + c) * (
-                g.height * g.width) * size
-            for t in range(s.taps):
-                shift = t % g.kernel_w * g.dilation_w - g.pad_left
-                left = smaller(g.out_w, first_inside(shift, g.stride_w, 0))
-                right = larger(left, after_inside(shift, g.stride_w, g.width, g.out_w))
-                y = row * g.stride_h - g.pad_top + t // g.kernel_w * g.dilation_h
-                top = smaller(rows, first_inside(y, g.stride_h, 0))
-                bottom = larger(top, after_inside(y, g.stride_h, g.height, rows))
-                if right > left and bottom > top:
-                    p.kernels.add_rows(
-                        columns + ((((c - c0) * s.taps + t) * images + m) * rows * g.out_w
-                                   + top * g.out_w + left) * size, g.out_w,
-                        plane + ((top * g.stride_h + y) * g.width
-                                 + left * g.stride_w + shift) * size,
-                        g.stride_h * g.width, g.stride_w, bottom - top, right - left)
+            p.kernels.add_columns(
+                columns + ((c - c0) * s.taps * k.tap + m * rows * g.out_w) * size, &k,
+                p.out + ((n + m) * g.channels + group * p.channels + c) * (
+                    g.height * g.width) * size)
 
 
 cdef void fill_planes(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ssize_t n,
@@ -195,10 +188,12 @@ cdef Py_ssize_t plan_columns(Columns *s) noexcept nogil:
     s.taps = p.kernel_h * p.kernel_w
     s.tile_rows = p.kernels.max_rows
     s.vectors = p.kernels.taps_vectors[s.tile_rows]
-    s.depth_blocks = ceil_div(p.filters, depth_limit(p.kernels))
+    s.depth_blocks = ceil_div(p.filters, p.depth_limit)
     # a block: whole images while they are small, else some rows of one
     s.images_each = larger(1, smaller(p.samples, s.vectors * p.kernels.lanes * 2 // pixels))
-    s.rows_each = p.out_h if s.images_each > 1 else larger(1, smaller(p.out_h, BLOCK_PIXELS // p.out_w))
+    s.rows_each = p.out_h
+    if s.images_each == 1:
+        s.rows_each = larger(1, smaller(p.out_h, BLOCK_PIXELS // p.out_w))
     s.image_parts = ceil_div(p.samples, s.images_each)
     block = s.images_each * s.rows_each * p.out_w
     s.channels_each = larger(1, smaller(p.channels, COLUMN_BYTES // (s.taps * block * size)))
@@ -208,7 +203,7 @@ cdef Py_ssize_t plan_columns(Columns *s) noexcept nogil:
             s.channels_each = ceil_div(s.channels_each, 2)
     s.channel_parts = ceil_div(p.channels, s.channels_each)
     s.tasks = s.image_parts * p.groups * s.channel_parts
-    s.panel_bytes = round_up(depth_limit(p.kernels) * s.vectors * p.kernels.lanes * size
+    s.panel_bytes = round_up(p.depth_limit * s.vectors * p.kernels.lanes * size
                              + FC_SLACK, 64)
     return s.panel_bytes + s.channels_each * s.taps * block * size
 

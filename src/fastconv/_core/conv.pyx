@@ -1,9 +1,21 @@
-"""Forward convolution and grad_x: from a geometry and arrays to problems, and the drivers that run them."""
+"""Forward convolution and grad_x: from a geometry and arrays to problems and their drivers."""
+
+from libc.math cimport isfinite
+
+import numpy as np
 
 cimport numpy as cnp
 
 from fastconv._core.col2im cimport run_col2im
-from fastconv._core.problem cimport Geometry, Phase, Problem, find_phase, smaller
+from fastconv._core.problem cimport (
+    Geometry,
+    Phase,
+    Problem,
+    depth_limit,
+    find_phase,
+    larger,
+    smaller,
+)
 from fastconv._core.rows cimport run_depthwise_rows, run_rows
 from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
 from fastconv._core.taps cimport fits_direct, run_direct, run_panels
@@ -26,7 +38,7 @@ cdef const Geometry *geometry_of(cnp.ndarray numbers):
 
 
 cdef Problem forward_problem(const Geometry *g, cnp.ndarray x, cnp.ndarray w, object bias,
-                             cnp.ndarray out, bint relu, int threads):
+                             cnp.ndarray out, bint relu, int threads, bint highest):
     cdef Problem p
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x), pixels = g.out_h * g.out_w
     p.kernels = kernels_of(x)
@@ -38,6 +50,7 @@ cdef Problem forward_problem(const Geometry *g, cnp.ndarray x, cnp.ndarray w, ob
     p.relu = relu
     p.threads = threads
     p.channels_last = g.channels_last
+    p.depth_limit = depth_limit(p.kernels, highest)
     p.samples, p.groups = g.samples, g.groups
     p.channels, p.filters = g.channels // g.groups, g.filters // g.groups
     p.height, p.width, p.out_h, p.out_w = g.height, g.width, g.out_h, g.out_w
@@ -87,6 +100,30 @@ cdef Problem phase_problem(const Geometry *g, const Problem *forward, const Phas
     return p
 
 
+def all_finite(cnp.ndarray w, bint contiguous):
+    """Whether no number of a float32 or float64 array is inf or NaN; a sum that overflows counts.
+
+    `contiguous`: the array's numbers, in some order, are all there is between its first and last.
+    """
+    cdef const fc_kernels *kernels = kernels_of(w)
+    cdef const char *first = cnp.PyArray_BYTES(w)
+    cdef Py_ssize_t axis, reach
+    cdef double wide = 0
+    cdef float narrow = 0
+    if not contiguous:
+        return bool(np.isfinite(w).all())
+    for axis in range(4):
+        reach = cnp.PyArray_STRIDE(w, axis) * (cnp.PyArray_DIM(w, axis) - 1)
+        if reach < 0:
+            first += reach
+    with nogil:
+        if kernels.itemsize == 4:
+            kernels.sum(first, cnp.PyArray_SIZE(w), &narrow)
+        else:
+            kernels.sum(first, cnp.PyArray_SIZE(w), &wide)
+    return isfinite(narrow) and isfinite(wide)
+
+
 cdef driver driver_of(str algorithm):
     if algorithm == "direct":
         return run_direct
@@ -98,9 +135,10 @@ cdef driver driver_of(str algorithm):
 
 
 def forward(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray w, bias, cnp.ndarray out, bint relu,
-            int threads, str algorithm):
+            int threads, bint highest, str algorithm):
     """Fill out with the convolution of x with w."""
-    cdef Problem p = forward_problem(geometry_of(numbers), x, w, bias, out, relu, threads)
+    cdef Problem p = forward_problem(geometry_of(numbers), x, w, bias, out, relu, threads,
+                                     highest)
     cdef driver run = driver_of(algorithm)
     cdef int failed
     with nogil:
@@ -110,10 +148,10 @@ def forward(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray w, bias, cnp.ndarray
 
 
 def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarray out,
-           int threads, str algorithm):
+           int threads, bint highest, str algorithm):
     """Fill out with the gradient for the image: one problem a phase of its rows and columns."""
     cdef const Geometry *g = geometry_of(numbers)
-    cdef Problem whole = forward_problem(g, grad, w, bias, out, False, threads), p
+    cdef Problem whole = forward_problem(g, grad, w, bias, out, False, threads, highest), p
     cdef driver run = driver_of(algorithm)
     cdef Phase h, v
     cdef Py_ssize_t a, b, y, z
@@ -150,10 +188,10 @@ cdef bint every_pixel_reached(const Geometry *g):
 
 
 def grad_x_by_columns(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias,
-                      cnp.ndarray out, int threads):
+                      cnp.ndarray out, int threads, bint highest):
     """Fill out with the gradient for the image: GEMM + col2im; w is C-contiguous."""
     cdef const Geometry *g = geometry_of(numbers)
-    cdef Problem p = forward_problem(g, grad, w, bias, out, False, threads)
+    cdef Problem p = forward_problem(g, grad, w, bias, out, False, threads, highest)
     cdef int failed
     with nogil:
         failed = run_col2im(g, &p)
@@ -161,14 +199,35 @@ def grad_x_by_columns(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias
         raise MemoryError("no memory for the workspace of a gradient")
 
 
-def band_fits(cnp.ndarray numbers, Py_ssize_t itemsize):
-    """Whether the direct driver's band of a forward pass stays small."""
+def band_cost(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):
+    """How many times the work of its outputs the direct driver does, or None if its band is large.
+
+    It multiplies whole padded rows: 1 where there is no kernel width to pad for. `gradient` asks
+    for grad_x, by its first phase.
+    """
     cdef const Geometry *g = geometry_of(numbers)
     cdef Problem p
+    cdef Phase h, v
     p.kernels = conv_kernels(FC_FLOAT32 if itemsize == 4 else FC_FLOAT64)
+    p.depth_limit = depth_limit(p.kernels, False)
     p.channels, p.filters = g.channels // g.groups, g.filters // g.groups
-    p.out_h, p.out_w = g.out_h, g.out_w
+    p.height, p.width, p.out_h, p.out_w = g.height, g.width, g.out_h, g.out_w
     p.kernel_h, p.kernel_w = g.kernel_h, g.kernel_w
     p.stride_h, p.stride_w = g.stride_h, g.stride_w
     p.dilation_h, p.dilation_w = g.dilation_h, g.dilation_w
-    return fits_direct(&p)
+    p.pad_top, p.pad_left = g.pad_top, g.pad_left
+    p.out_row, p.out_column = g.out_w, 1
+    if gradient:
+        p.channels, p.filters = p.filters, p.channels
+        h = find_phase(g.height, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top,
+                       g.pad_top % g.stride_h)
+        v = find_phase(g.width, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left,
+                       g.pad_left % g.stride_w)
+        p.height, p.width, p.out_h, p.out_w = g.out_h, g.out_w, h.count, v.count
+        p.kernel_h, p.kernel_w = larger(1, h.taps), larger(1, v.taps)
+        p.stride_h = p.stride_w = 1
+        p.dilation_h, p.dilation_w, p.pad_top, p.pad_left = h.step, v.step, h.pad, v.pad
+        p.out_row = p.out_w
+    if not fits_direct(&p):
+        return None
+    return 1 + (p.kernel_w - 1) * p.dilation_w // p.stride_w / <double> p.out_w

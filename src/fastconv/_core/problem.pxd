@@ -3,9 +3,9 @@
     out[n, g, f, i, j] = sum_{c, r, s} w[g, f, c, r, s] * x[n, g, c, y, z]
     y = i * stride_h - pad_top + r * dilation_h,  z = j * stride_w - pad_left + s * dilation_w
 
-with x zero outside of the image.  The forward pass is one such problem; grad_x is stride_h * stride_w
-of them, one for each phase of the image's rows and columns, with the kernel flipped and its two
-channel axes swapped: pads may then be negative, and results go to every stride-th pixel.
+with x zero outside of the image.  The forward pass is one such problem; grad_x is stride_h *
+stride_w of them, one for each phase of the image's rows and columns, with the kernel flipped and
+its two channel axes swapped: pads may then be negative, and results go to every stride-th pixel.
 """
 
 from fastconv._core.runtime cimport fc_kernels
@@ -27,6 +27,7 @@ cdef struct Problem:
     const char *bias
     char *out
     int relu, threads, channels_last
+    Py_ssize_t depth_limit                       # the longest sum before it is added to the others
     Py_ssize_t samples, groups, channels, filters
     Py_ssize_t height, width, out_h, out_w
     Py_ssize_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left
@@ -82,14 +83,17 @@ cdef inline Py_ssize_t after_inside(Py_ssize_t shift, Py_ssize_t stride, Py_ssiz
     return smaller(high, (size - 1 - shift) // stride + 1)
 
 
-cdef inline Py_ssize_t depth_limit(const fc_kernels *kernels) noexcept nogil:
-    # a panel this deep and its weights stay in the second-level cache, a tile's weights in the first
+cdef inline Py_ssize_t depth_limit(const fc_kernels *kernels, bint highest) noexcept nogil:
+    # A panel this deep and its weights stay in the second-level cache, a tile's weights in the
+    # first.  Shorter sums round less: for the highest precision.
+    if highest:
+        return 64
     return 384 if kernels.itemsize == 4 else 256
 
 
 cdef inline Blocking make_blocking(const Problem *p, Py_ssize_t max_vectors) noexcept nogil:
     cdef Blocking b
-    cdef Py_ssize_t taps = p.kernel_h * p.kernel_w, limit = depth_limit(p.kernels)
+    cdef Py_ssize_t taps = p.kernel_h * p.kernel_w, limit = p.depth_limit
     b.tiles = ceil_div(p.filters, p.kernels.max_rows)
     b.tile_height = p.filters // b.tiles
     b.taller_tiles = p.filters % b.tiles

@@ -220,8 +220,9 @@ cdef Py_ssize_t plan_rows(Rows *s) noexcept nogil:
     s.width = (p.out_w - 1) * p.stride_w + p.kernel_w
     s.merged = (p.groups == 1 and p.dilation_w == 1 and s.blocking.blocks == 1
                 and p.channels <= FEW_CHANNELS
-                and (s.inside or reach < STRIP_BYTES and s.width < STRIP_BYTES and (reach + 3 * p.stride_h) * s.width * p.channels * size
-                     <= 4 * STRIP_BYTES))
+                and (s.inside or reach < STRIP_BYTES and s.width < STRIP_BYTES
+                     and ((reach + 3 * p.stride_h) * s.width * p.channels * size
+                          <= 4 * STRIP_BYTES)))
     rows = larger(4, STRIP_BYTES // (p.out_w * p.stride_w * p.stride_h * p.channels * size))
     rows = smaller(rows, p.out_h)
     if p.threads > 1:
@@ -268,7 +269,7 @@ cdef void depthwise_task(void *context, Py_ssize_t task, char *workspace) noexce
     # one filter a channel: lanes over channels, one output pixel after the other
     cdef const Rows *s = <const Rows *> context
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, line, n, i, j, t, y, z, count
+    cdef Py_ssize_t size = p.kernels.itemsize, line, n, i, j, t, y, z
     cdef Py_ssize_t pixel = p.groups * size, taps = p.kernel_h * p.kernel_w
     cdef const void **from_taps = <const void **> workspace
     cdef char *zeros = workspace + s.pointer_bytes

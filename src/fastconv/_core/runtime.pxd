@@ -35,6 +35,10 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t source "from"
         Py_ssize_t count
 
+    ctypedef struct fc_columns:
+        Py_ssize_t kernel_h, kernel_w, dilation_h, dilation_w, top, left
+        Py_ssize_t height, width, row, rows, columns, tap
+
     ctypedef void (*fc_taps_kernel)(const void *, Py_ssize_t, const void *, const Py_ssize_t *,
                                     void *, Py_ssize_t, Py_ssize_t,
                                     const fc_epilogue *) noexcept nogil
@@ -60,8 +64,7 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*transpose)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t,
                           Py_ssize_t) noexcept nogil
         void (*scatter_add)(const void *, void *, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*add_rows)(const void *, Py_ssize_t, void *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                         Py_ssize_t) noexcept nogil
+        void (*add_columns)(const void *, const fc_columns *, void *) noexcept nogil
         void (*copy)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
         void (*sum "sum")(const void *, Py_ssize_t, void *) noexcept nogil
         void (*sum_rows)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *) noexcept nogil

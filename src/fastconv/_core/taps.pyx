@@ -23,7 +23,6 @@ from fastconv._core.problem cimport (
     after_inside,
     ceil_div,
     depth_block,
-    depth_limit,
     first_inside,
     larger,
     make_blocking,
@@ -77,7 +76,8 @@ cdef void pack_tile(const Problem *p, const Blocking *b, Py_ssize_t group, Py_ss
     # to[k][i] = w[group, first + i, k], one depth block after the other
     cdef Py_ssize_t size = p.kernels.itemsize, first = tile_start(b, tile)
     cdef Py_ssize_t height = tile_start(b, tile + 1) - first
-    cdef Py_ssize_t whole = p.channels * p.kernel_h * p.kernel_w, block, c, t, i, k
+    cdef Py_ssize_t taps = p.kernel_h * p.kernel_w, whole = p.channels * taps, block, c, t, i, k
+    cdef const char *at
     cdef const char *w = p.w + (group * p.w_group + first * p.w_filter) * size
     cdef const char *tap
     cdef char *to
@@ -88,6 +88,19 @@ cdef void pack_tile(const Problem *p, const Blocking *b, Py_ssize_t group, Py_ss
         if contiguous_filters(p):
             p.kernels.transpose(w + d.before * size, p.w_filter, height, d.depth, to, height,
                                 height)
+            continue
+        if d.t1 - d.t0 == taps and p.w_row == p.kernel_w * p.w_column and (
+                p.w_column == 1 or p.w_column == -1):
+            # each channel's taps are neighbours, forwards or backwards
+            at = w if p.w_column == 1 else w - (taps - 1) * size
+            for c in range(d.c0, d.c1):
+                k = (c - d.c0) * taps * height
+                if p.w_column == 1:
+                    p.kernels.transpose(at + c * p.w_channel * size, p.w_filter, height, taps,
+                                        to + k * size, height, height)
+                else:
+                    p.kernels.transpose(at + c * p.w_channel * size, p.w_filter, height, taps,
+                                        to + (k + (taps - 1) * height) * size, -height, height)
             continue
         k = 0
         for c in range(d.c0, d.c1):
@@ -145,7 +158,11 @@ cdef void fill_band(const Taps *s, Py_ssize_t n, Py_ssize_t group, const Depth *
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, c, v, h, q, y, low, high, shift
     cdef const char *image
-    cdef char *to
+    cdef char *to = band
+    # without padding or stride the band's rows are the image's, one after the other
+    cdef bint plain = (p.stride_h == 1 and p.stride_w == 1 and p.pad_left == 0
+                       and s.width == p.width and row >= p.pad_top
+                       and row + rows - p.pad_top <= p.height)
     for c in range(d.c1 - d.c0):
         image = p.x + (((n * p.groups + group) * p.channels + d.c0 + c)
                        * p.height * p.width) * size
@@ -155,6 +172,11 @@ cdef void fill_band(const Taps *s, Py_ssize_t n, Py_ssize_t group, const Depth *
             high = larger(low, after_inside(shift, p.stride_w, p.width, s.width))
             for h in range(s.phases_h):
                 to = band + (c * s.plane + (v * s.phases_h + h) * rows * s.width) * size
+                if plain:
+                    p.kernels.copy(image + (row - p.pad_top) * p.width * size, 1, to,
+                                   rows * p.width)
+                    to += rows * p.width * size
+                    continue
                 for q in range(rows):
                     y = (row + q) * p.stride_h + h * p.dilation_h % p.stride_h - p.pad_top
                     if y < 0 or y >= p.height or high == low:
@@ -432,7 +454,7 @@ cdef void panel_group(const Taps *s, Py_ssize_t group, Py_ssize_t first, Py_ssiz
     if s.packed == NULL:  # that kernel takes its panel without gaps
         pitch = (share(s.vectors, s.panels, first + 1) - share(s.vectors, s.panels, first)) * (
             p.kernels.lanes)
-    for k in range(depth_limit(p.kernels)):
+    for k in range(p.depth_limit):
         offsets[k] = k * pitch
     for i in range(count):
         panels[i].x = packed + i * panel_bytes(s)
@@ -459,7 +481,7 @@ cdef void panel_group(const Taps *s, Py_ssize_t group, Py_ssize_t first, Py_ssiz
 # one panel's pixels, a whole depth block, and what packing may write past it
 cdef inline Py_ssize_t panel_bytes(const Taps *s) noexcept nogil:
     cdef const fc_kernels *k = s.problem.kernels
-    return depth_limit(k) * s.blocking.vectors * k.lanes * k.itemsize + FC_SLACK
+    return s.problem.depth_limit * s.blocking.vectors * k.lanes * k.itemsize + FC_SLACK
 
 
 cdef void describe_panel(const Taps *s, Py_ssize_t number, Panel *panel) noexcept nogil:
@@ -491,7 +513,7 @@ cdef Py_ssize_t plan_panels(Taps *s) noexcept nogil:
     s.vectors = ceil_div(s.pixels, p.kernels.lanes)
     s.panels = ceil_div(s.vectors, b.vectors)
     # as many panels together as leave their pixels and sums in the second-level cache
-    each = pitch * size * smaller(depth_limit(p.kernels), b.channels_each * b.taps_each)
+    each = pitch * size * smaller(p.depth_limit, b.channels_each * b.taps_each)
     s.together = larger(1, smaller(GROUP_BYTES // each, GROUP_BYTES // (p.filters * pitch * size)))
     if s.packed == NULL:
         s.together = 1
@@ -556,13 +578,15 @@ cdef int run_panels(const Problem *problem) noexcept nogil:
     return failed
 
 
-cdef bint fits_direct(const Problem *p) noexcept nogil:
+cdef bint fits_direct(const Problem *problem) noexcept nogil:
     # whether a band of four rows stays small
-    cdef Blocking b = make_blocking(p, 8)
+    cdef Problem p = flatten(problem)
+    cdef Blocking b = make_blocking(&p, 8)
     cdef Py_ssize_t width = p.out_w + (p.kernel_w - 1) * p.dilation_w // p.stride_w
-    cdef Py_ssize_t rows = 4 + (p.kernel_h - 1) * p.dilation_h // p.stride_h
+    cdef Py_ssize_t rows = (smaller(4, p.out_h)
+                            + (p.kernel_h - 1) * p.dilation_h // p.stride_h)
     if rows > BAND_BYTES or width > BAND_BYTES:
         return False
     return (b.channels_each * rows * width * p.kernels.itemsize
             * phase_count(p.kernel_h, p.stride_h, p.dilation_h)
-            * phase_count(p.kernel_w, p.stride_w, p.dilation_w)) <= 4 * BAND_BYTES
+            * phase_count(p.kernel_w, p.stride_w, p.dilation_w)) <= 2 * BAND_BYTES

@@ -1,11 +1,12 @@
 """grad_w: register tiles of (channel, tap) x filters, summed over the pixels of all images.
 
-    grad_w[f, c, r, s] = sum_{n, i, j} grad[n, f, i, j] * x[n, c, i * stride - pad + r * dilation, ...]
+    grad_w[f, c, r, s] = sum_{n, i, j} grad[n, f, i, j] * x[n, c, y, z]
+    y = i * stride_h - pad_top + r * dilation_h,  z = j * stride_w - pad_left + s * dilation_w
 
 Two ways:
 
-  lanes    Lanes over filters: a block of pixels of grad is packed (pixel, filter) and x is read as it
-           lies, one pointer a row of the tile, from a padded copy only where there is padding.
+  lanes    Lanes over filters: a block of pixels of grad is packed (pixel, filter) and x is read as
+           it lies, one pointer a row of the tile, from a padded copy only where there is padding.
   dot      Lanes over pixels, for few filters a group (depthwise too): both are read as they lie.
 
 Sums are kept per chunk of the pixel blocks, a number that the geometry alone decides, and added in
@@ -67,7 +68,7 @@ cdef struct Weights:
     Py_ssize_t band_bytes, packed_bytes, pointer_bytes
 
 
-# One task's share of the tile rows: channels c0..c1-1, kernel rows r0..r1-1, stored from `start` on.
+# One task's share of the tile rows: channels c0..c1-1, kernel rows r0..r1-1, stored at `start`.
 cdef struct Part:
     Py_ssize_t group, c0, c1, r0, r1, start, count
 
@@ -193,7 +194,8 @@ cdef Py_ssize_t find_runs(const Weights *s, const Part *part, const Block *b, ch
             y = i * g.stride_h - g.pad_top + part.r0 * g.dilation_h + q
             z = b.j0 * g.stride_w - g.pad_left
             if g.channels_last:
-                copy_padded_row(s, part, n, 0, y, z, width, band + (total + q) * width * each * size)
+                copy_padded_row(s, part, n, 0, y, z, width,
+                                band + (total + q) * width * each * size)
             else:
                 for c in range(part.c0, part.c1):
                     copy_padded_row(s, part, n, c, y, z, width,
@@ -339,7 +341,7 @@ cdef void dot_block(const Weights *s, const Part *part, Py_ssize_t n, Py_ssize_t
                     Py_ssize_t rows, char *sums, char *workspace) noexcept nogil:
     # `rows` rows of one image; x from a band whose columns are split by stride
     cdef const Geometry *g = s.geometry
-    cdef Py_ssize_t size = s.kernels.itemsize, c, r, z, v, q, y, i, m, f, low, high, shift
+    cdef Py_ssize_t size = s.kernels.itemsize, c, r, z, v, q, y, i, f, low, high, shift
     cdef Py_ssize_t phases = smaller(g.kernel_w, g.stride_w), first, height, tiles, few, tile
     cdef Py_ssize_t width = g.out_w + (g.kernel_w - 1) * g.dilation_w // g.stride_w
     cdef Py_ssize_t tall = (rows - 1) * g.stride_h + (part.r1 - part.r0 - 1) * g.dilation_h + 1

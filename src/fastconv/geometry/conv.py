@@ -43,6 +43,8 @@ class ConvGeometry:
         The shapes of the arrays in the layout of `data_format`.
     numbers : ndarray of int64
         What the engine reads, in the order of its struct; read-only.
+    padded : bool
+        Whether there is padding on any side.
     """
 
     samples: int
@@ -68,9 +70,11 @@ class ConvGeometry:
     w_shape: Shape = field(init=False)
     out_shape: Shape = field(init=False)
     numbers: NDArray[np.int64] = field(init=False, repr=False)
+    padded: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         layout = self.data_format
+        pads = (self.pad_top, self.pad_bottom, self.pad_left, self.pad_right)
         x_shape = in_layout((self.samples, self.channels, self.height, self.width), layout)
         out_shape = in_layout((self.samples, self.filters, self.out_h, self.out_w), layout)
         kernel = (self.filters, self.channels // self.groups, self.kernel_h, self.kernel_w)
@@ -89,6 +93,7 @@ class ConvGeometry:
         object.__setattr__(self, "w_shape", kernel_in_layout(kernel, layout))
         object.__setattr__(self, "out_shape", out_shape)
         object.__setattr__(self, "numbers", numbers)
+        object.__setattr__(self, "padded", any(pads))
 
 
 def conv_geometry(

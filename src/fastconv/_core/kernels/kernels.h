@@ -27,6 +27,13 @@ typedef struct {
     ptrdiff_t to, from, count;
 } fc_copy;
 
+/* col2im with stride 1: `rows` rows of `columns` from row `row` of the output on, each tap's `tap`
+ * elements after the one before; the plane they are added to, and its padding at top and left */
+typedef struct {
+    ptrdiff_t kernel_h, kernel_w, dilation_h, dilation_w, top, left;
+    ptrdiff_t height, width, row, rows, columns, tap;
+} fc_columns;
+
 /* c[i, j] = sum_k a[k * rows + i] * x[offsets[k] + j],  j < columns */
 typedef void (*fc_taps_kernel)(const void *a, ptrdiff_t depth, const void *x,
                                const ptrdiff_t *offsets, void *c, ptrdiff_t ldc, ptrdiff_t columns,
@@ -67,9 +74,8 @@ typedef struct {
                       ptrdiff_t ldt, ptrdiff_t filled);
     /* to[q * step] += from[q] */
     void (*scatter_add)(const void *from, void *to, ptrdiff_t step, ptrdiff_t count);
-    /* to[i * ldt + q * step] += from[i * ldf + q] */
-    void (*add_rows)(const void *from, ptrdiff_t ldf, void *to, ptrdiff_t ldt, ptrdiff_t step,
-                     ptrdiff_t rows, ptrdiff_t columns);
+    /* plane += the columns of one channel (col2im), see move.h */
+    void (*add_columns)(const void *columns, const fc_columns *geometry, void *plane);
     /* to[q] = from[q * step] */
     void (*copy)(const void *from, ptrdiff_t step, void *to, ptrdiff_t count);
     /* *total += the sum of `count` values, over lanes and then pairwise */

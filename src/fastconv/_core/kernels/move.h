@@ -144,13 +144,14 @@ static void NAME(transpose)(const void *source, ptrdiff_t ldf, ptrdiff_t rows, p
     }
 }
 
-/* to[q * step] += from[q] */
-INLINE void NAME(add_run)(const T *from, T *to, ptrdiff_t step, ptrdiff_t count) {
+static void NAME(scatter_add)(const void *source, void *target, ptrdiff_t step, ptrdiff_t count) {
+    const T *const from = source;
+    T *const to = target;
     if (step == 1) {
         for (ptrdiff_t q = 0; q < count; q += VL) {
             const ptrdiff_t left = count - q;
-            NAME(store_upto)(to + q, NAME(load_upto)(to + q, left) + NAME(load_upto)(from + q, left),
-                             left);
+            NAME(store_upto)(to + q,
+                             NAME(load_upto)(to + q, left) + NAME(load_upto)(from + q, left), left);
         }
     } else {
         for (ptrdiff_t q = 0; q < count; q++)
@@ -158,23 +159,36 @@ INLINE void NAME(add_run)(const T *from, T *to, ptrdiff_t step, ptrdiff_t count)
     }
 }
 
-static void NAME(scatter_add)(const void *from, void *to, ptrdiff_t step, ptrdiff_t count) {
-    NAME(add_run)(from, to, step, count);
-}
-
-/* rows of one tap of col2im: to[i * ldt + q * step] += from[i * ldf + q] */
-static void NAME(add_rows)(const void *source, ptrdiff_t ldf, void *target, ptrdiff_t ldt,
-                           ptrdiff_t step, ptrdiff_t rows, ptrdiff_t columns) {
-    const T *from = source;
-    T *to = target;
-    if (step == 1 && columns <= VL) {
-        for (ptrdiff_t i = 0; i < rows; i++, from += ldf, to += ldt)
-            NAME(store_part)(to, NAME(load_part)(to, columns) + NAME(load_part)(from, columns),
-                             columns);
-        return;
+/* col2im of one channel of one image, by rows of the image:
+ * plane[y, z] += sum_{r, s} columns[tap (r, s)][y - r * dilation_h + top - row][z - s * dilation_w
+ * + left].  The sums of a row stay in registers: a row of the plane is loaded and stored once, where
+ * adding tap by tap would wait for the store of the tap before. */
+static void NAME(add_columns)(const void *columns, const fc_columns *g, void *plane) {
+    for (ptrdiff_t y = 0; y < g->height; y++) {
+        for (ptrdiff_t z = 0; z < g->width; z += VL) {
+            T *const to = (T *)plane + y * g->width + z;
+            vec acc = NAME(load_upto)(to, g->width - z);
+            for (ptrdiff_t r = 0; r < g->kernel_h; r++) {
+                const ptrdiff_t i = y + g->top - r * g->dilation_h - g->row;
+                if (i < 0 || i >= g->rows)
+                    continue;
+                for (ptrdiff_t s = 0; s < g->kernel_w; s++) {
+                    /* lane q is pixel z + q, column z + q - shift of the tap's row */
+                    const ptrdiff_t shift = s * g->dilation_w - g->left - z;
+                    const ptrdiff_t low = shift > 0 ? shift : 0;
+                    ptrdiff_t high = g->columns + shift;
+                    high = high > g->width - z ? g->width - z : high;
+                    high = high > VL ? VL : high;
+                    if (low < high)
+                        acc +=
+                            NAME(load_lanes)((const T *)columns + (r * g->kernel_w + s) * g->tap +
+                                                 i * g->columns - shift,
+                                             low, high);
+                }
+            }
+            NAME(store_upto)(to, acc, g->width - z);
+        }
     }
-    for (ptrdiff_t i = 0; i < rows; i++, from += ldf, to += ldt)
-        NAME(add_run)(from, to, step, columns);
 }
 
 static void NAME(copy)(const void *source, ptrdiff_t step, void *target, ptrdiff_t count) {

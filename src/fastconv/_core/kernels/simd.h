@@ -59,8 +59,7 @@ INLINE __m256i NAME(lane_mask)(ptrdiff_t count) {
     if (sizeof(T) == 4)
         return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count),
                                   _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)count),
-                              _mm256_setr_epi64x(0, 1, 2, 3));
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)count), _mm256_setr_epi64x(0, 1, 2, 3));
 }
 INLINE vec NAME(load_mask)(const T *from, __m256i mask) {
     if (sizeof(T) == 4)
@@ -78,8 +77,7 @@ INLINE vec NAME(load_lanes)(const T *from, ptrdiff_t low, ptrdiff_t high) {
     return NAME(load_mask)(from, _mm256_andnot_si256(NAME(lane_mask)(low), NAME(lane_mask)(high)));
 }
 INLINE void NAME(store_lanes)(T *to, vec value, ptrdiff_t low, ptrdiff_t high) {
-    NAME(store_mask)(to, value,
-                     _mm256_andnot_si256(NAME(lane_mask)(low), NAME(lane_mask)(high)));
+    NAME(store_mask)(to, value, _mm256_andnot_si256(NAME(lane_mask)(low), NAME(lane_mask)(high)));
 }
 /* every other lane below `high` */
 INLINE void NAME(store_even)(T *to, vec value, ptrdiff_t high) {
@@ -161,8 +159,8 @@ INLINE void NAME(finish_at)(vec value, T *c, ptrdiff_t i, ptrdiff_t j, ptrdiff_t
 /* lane numbers of two joined vectors, spelled out for each number of lanes */
 INLINE vec NAME(even_lanes)(vec low, vec high) {
 #if VECTOR_BYTES / T_BYTES == 16
-    return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26,
-                                   28, 30);
+    return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                   30);
 #elif VECTOR_BYTES / T_BYTES == 8
     return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14);
 #elif VECTOR_BYTES / T_BYTES == 4

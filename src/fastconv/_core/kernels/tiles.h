@@ -137,25 +137,25 @@ INLINE void NAME(dot_body)(const int height, const int filters, const T *const *
     }
 }
 
-#define TAPS(height, vectors)                                                                    \
-    static void NAME(taps_##height##x##vectors)(                                                 \
-        const void *a, ptrdiff_t depth, const void *x, const ptrdiff_t *offsets, void *c,        \
-        ptrdiff_t ldc, ptrdiff_t columns, const fc_epilogue *epilogue) {                         \
-        NAME(taps_body)(height, vectors, a, depth, x, offsets, c, ldc, columns, epilogue);       \
+#define TAPS(height, vectors)                                                                      \
+    static void NAME(taps_##height##x##vectors)(const void *a, ptrdiff_t depth, const void *x,     \
+                                                const ptrdiff_t *offsets, void *c, ptrdiff_t ldc,  \
+                                                ptrdiff_t columns, const fc_epilogue *epilogue) {  \
+        NAME(taps_body)(height, vectors, a, depth, x, offsets, c, ldc, columns, epilogue);         \
     }
-#define ROWS(height, vectors)                                                                    \
-    static void NAME(rows_##height##x##vectors)(                                                 \
-        const void *const *rows, ptrdiff_t runs, ptrdiff_t length, ptrdiff_t step, const void *b, \
-        void *c, ptrdiff_t ldc, ptrdiff_t columns, const fc_epilogue *epilogue) {                \
-        NAME(rows_body)(height, vectors, (const T *const *)rows, runs, length, step, b, c, ldc,  \
-                        columns, epilogue);                                                      \
+#define ROWS(height, vectors)                                                                      \
+    static void NAME(rows_##height##x##vectors)(                                                   \
+        const void *const *rows, ptrdiff_t runs, ptrdiff_t length, ptrdiff_t step, const void *b,  \
+        void *c, ptrdiff_t ldc, ptrdiff_t columns, const fc_epilogue *epilogue) {                  \
+        NAME(rows_body)(height, vectors, (const T *const *)rows, runs, length, step, b, c, ldc,    \
+                        columns, epilogue);                                                        \
     }
-#define DOT(height, filters)                                                                     \
-    static void NAME(dot_##height##x##filters)(                                                  \
-        const void *const *x, ptrdiff_t x_stride, const void *const *g, ptrdiff_t g_stride,      \
-        ptrdiff_t runs, ptrdiff_t length, void *c, ptrdiff_t ldc) {                              \
-        NAME(dot_body)(height, filters, (const T *const *)x, x_stride, (const T *const *)g,      \
-                       g_stride, runs, length, c, ldc);                                          \
+#define DOT(height, filters)                                                                       \
+    static void NAME(dot_##height##x##filters)(                                                    \
+        const void *const *x, ptrdiff_t x_stride, const void *const *g, ptrdiff_t g_stride,        \
+        ptrdiff_t runs, ptrdiff_t length, void *c, ptrdiff_t ldc) {                                \
+        NAME(dot_body)(height, filters, (const T *const *)x, x_stride, (const T *const *)g,        \
+                       g_stride, runs, length, c, ldc);                                            \
     }
 FOR_EACH_TAPS_TILE(TAPS)
 FOR_EACH_ROWS_TILE(ROWS)

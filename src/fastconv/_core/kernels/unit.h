@@ -32,29 +32,33 @@
 #define TILES_UPTO_7(M, h) TILES_UPTO_6(M, h) M(h, 7)
 #define TILES_UPTO_8(M, h) TILES_UPTO_7(M, h) M(h, 8)
 #if defined(__AVX512F__) || defined(__aarch64__) /* 32 registers */
-#define FOR_EACH_TAPS_TILE(M)                                                                  \
-    TILES_UPTO_8(M, 1) TILES_UPTO_8(M, 2) TILES_UPTO_7(M, 3) TILES_UPTO_6(M, 4)                \
-    TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
+#define FOR_EACH_TAPS_TILE(M)                                                                      \
+    TILES_UPTO_8(M, 1)                                                                             \
+    TILES_UPTO_8(M, 2) TILES_UPTO_7(M, 3) TILES_UPTO_6(M, 4) TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) \
+        TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
 #define TAPS_VECTORS {0, 8, 8, 7, 6, 4, 4, 3, 3}
-#define FOR_EACH_ROWS_TILE(M)                                                                  \
-    TILES_UPTO_4(M, 1) TILES_UPTO_4(M, 2) TILES_UPTO_4(M, 3) TILES_UPTO_4(M, 4)                \
-    TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
+#define FOR_EACH_ROWS_TILE(M)                                                                      \
+    TILES_UPTO_4(M, 1)                                                                             \
+    TILES_UPTO_4(M, 2) TILES_UPTO_4(M, 3) TILES_UPTO_4(M, 4) TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) \
+        TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
 #define ROWS_VECTORS {0, 4, 4, 4, 4, 4, 4, 3, 3}
-#define FOR_EACH_DOT_TILE(M)                                                                   \
-    TILES_UPTO_4(M, 1) TILES_UPTO_4(M, 2) TILES_UPTO_4(M, 3) TILES_UPTO_4(M, 4)                \
-    TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
+#define FOR_EACH_DOT_TILE(M)                                                                       \
+    TILES_UPTO_4(M, 1)                                                                             \
+    TILES_UPTO_4(M, 2) TILES_UPTO_4(M, 3) TILES_UPTO_4(M, 4) TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) \
+        TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
 #define DOT_ROWS {0, 8, 8, 8, 6}
 #define MAX_ROWS 8
 #else /* 16 registers */
-#define FOR_EACH_TAPS_TILE(M)                                                                  \
+#define FOR_EACH_TAPS_TILE(M)                                                                      \
     TILES_UPTO_6(M, 1) TILES_UPTO_4(M, 2) TILES_UPTO_3(M, 3) TILES_UPTO_3(M, 4)
 #define TAPS_VECTORS {0, 6, 4, 3, 3, 0, 0, 0, 0}
-#define FOR_EACH_ROWS_TILE(M)                                                                  \
+#define FOR_EACH_ROWS_TILE(M)                                                                      \
     TILES_UPTO_3(M, 1) TILES_UPTO_3(M, 2) TILES_UPTO_3(M, 3) TILES_UPTO_3(M, 4)
 #define ROWS_VECTORS {0, 3, 3, 3, 3, 0, 0, 0, 0}
-#define FOR_EACH_DOT_TILE(M)                                                                   \
-    TILES_UPTO_3(M, 1) TILES_UPTO_3(M, 2) TILES_UPTO_3(M, 3) TILES_UPTO_2(M, 4)                \
-    TILES_UPTO_2(M, 5) TILES_UPTO_1(M, 6) TILES_UPTO_1(M, 7) TILES_UPTO_1(M, 8)
+#define FOR_EACH_DOT_TILE(M)                                                                       \
+    TILES_UPTO_3(M, 1)                                                                             \
+    TILES_UPTO_3(M, 2) TILES_UPTO_3(M, 3) TILES_UPTO_2(M, 4) TILES_UPTO_2(M, 5) TILES_UPTO_1(M, 6) \
+        TILES_UPTO_1(M, 7) TILES_UPTO_1(M, 8)
 #define DOT_ROWS {0, 8, 5, 3, 0}
 #define MAX_ROWS 4
 #endif
@@ -62,33 +66,33 @@
 #define TAPS_ENTRY(h, v) [h][v] = NAME(taps_##h##x##v),
 #define ROWS_ENTRY(h, v) [h][v] = NAME(rows_##h##x##v),
 #define DOT_ENTRY(h, f) [h][f] = NAME(dot_##h##x##f),
-#define KERNELS                                                                                \
-    {.itemsize = sizeof(T),                                                                    \
-     .lanes = VL,                                                                              \
-     .max_rows = MAX_ROWS,                                                                     \
-     .taps_vectors = TAPS_VECTORS,                                                             \
-     .rows_vectors = ROWS_VECTORS,                                                             \
-     .dot_rows = DOT_ROWS,                                                                     \
-     .taps = {FOR_EACH_TAPS_TILE(TAPS_ENTRY)},                                                 \
-     .rows = {FOR_EACH_ROWS_TILE(ROWS_ENTRY)},                                                 \
-     .dot = {FOR_EACH_DOT_TILE(DOT_ENTRY)},                                                    \
-     .pack_pixels = NAME(pack_pixels),                                                         \
-     .scatter = NAME(scatter),                                                                 \
-     .transpose = NAME(transpose),                                                             \
-     .scatter_add = NAME(scatter_add),                                                         \
-     .add_rows = NAME(add_rows),                                                               \
-     .copy = NAME(copy),                                                                       \
-     .sum = NAME(sum),                                                                         \
-     .sum_rows = NAME(sum_rows),                                                               \
-     .depthwise = NAME(depthwise),                                                             \
-     .sum_window = NAME(sum_window),                                                           \
+#define KERNELS                                                                                    \
+    {.itemsize = sizeof(T),                                                                        \
+     .lanes = VL,                                                                                  \
+     .max_rows = MAX_ROWS,                                                                         \
+     .taps_vectors = TAPS_VECTORS,                                                                 \
+     .rows_vectors = ROWS_VECTORS,                                                                 \
+     .dot_rows = DOT_ROWS,                                                                         \
+     .taps = {FOR_EACH_TAPS_TILE(TAPS_ENTRY)},                                                     \
+     .rows = {FOR_EACH_ROWS_TILE(ROWS_ENTRY)},                                                     \
+     .dot = {FOR_EACH_DOT_TILE(DOT_ENTRY)},                                                        \
+     .pack_pixels = NAME(pack_pixels),                                                             \
+     .scatter = NAME(scatter),                                                                     \
+     .transpose = NAME(transpose),                                                                 \
+     .scatter_add = NAME(scatter_add),                                                             \
+     .add_columns = NAME(add_columns),                                                             \
+     .copy = NAME(copy),                                                                           \
+     .sum = NAME(sum),                                                                             \
+     .sum_rows = NAME(sum_rows),                                                                   \
+     .depthwise = NAME(depthwise),                                                                 \
+     .sum_window = NAME(sum_window),                                                               \
      .divide = NAME(divide)}
-#define MAX_KERNELS                                                                            \
-    {.itemsize = sizeof(T),                                                                    \
-     .fill_lowest = NAME(fill_lowest),                                                         \
-     .start = NAME(start),                                                                     \
-     .fold = NAME(fold),                                                                       \
-     .max_window = NAME(max_window),                                                           \
+#define MAX_KERNELS                                                                                \
+    {.itemsize = sizeof(T),                                                                        \
+     .fill_lowest = NAME(fill_lowest),                                                             \
+     .start = NAME(start),                                                                         \
+     .fold = NAME(fold),                                                                           \
+     .max_window = NAME(max_window),                                                               \
      .scatter_indices = NAME(scatter_indices)}
 
 #define NAME(name) name##_f32

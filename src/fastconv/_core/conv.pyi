@@ -1,0 +1,38 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+def all_finite(w: Array, contiguous: bool) -> bool: ...
+def forward(
+    numbers: Array,
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    out: Array,
+    relu: bool,
+    threads: int,
+    highest: bool,
+    algorithm: str,
+) -> None: ...
+def grad_x(
+    numbers: Array,
+    grad: Array,
+    w: Array,
+    bias: Array | None,
+    out: Array,
+    threads: int,
+    highest: bool,
+    algorithm: str,
+) -> None: ...
+def grad_x_by_columns(
+    numbers: Array,
+    grad: Array,
+    w: Array,
+    bias: Array | None,
+    out: Array,
+    threads: int,
+    highest: bool,
+) -> None: ...
+def band_cost(numbers: Array, itemsize: int, gradient: bool) -> float | None: ...

@@ -1,0 +1,11 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+def band_fits(numbers: Array) -> bool: ...
+def grad_w(
+    numbers: Array, grad: Array, x: Array, out: Array, threads: int, algorithm: str
+) -> None: ...
+def grad_bias(numbers: Array, grad: Array, out: Array, threads: int) -> None: ...
