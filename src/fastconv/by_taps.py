@@ -73,7 +73,7 @@ def _taps(geometry: ConvGeometry) -> Iterator[_Tap]:
                 outputs=(whole, *outputs) if last else (whole, whole, *outputs),
                 numbers=numbers,
                 threads=useful_threads(work),
-                driver="rows" if last else "panels",
+                driver="rows" if numbers[-1] else "panels",
             )
 
 

@@ -46,7 +46,7 @@ def _highest() -> bool:
 
 
 def _channels_last(geometry: ConvGeometry) -> bool:
-    return geometry.data_format == "NHWC"
+    return bool(geometry.numbers[-1])
 
 
 def _depthwise_last(geometry: ConvGeometry) -> bool:

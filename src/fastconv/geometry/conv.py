@@ -78,12 +78,14 @@ class ConvGeometry:
         x_shape = in_layout((self.samples, self.channels, self.height, self.width), layout)
         out_shape = in_layout((self.samples, self.filters, self.out_h, self.out_w), layout)
         kernel = (self.filters, self.channels // self.groups, self.kernel_h, self.kernel_w)
+        # one channel and one filter: the two layouts are one
+        last = layout == "NHWC" and (self.channels > 1 or self.filters > 1)
         numbers = np.array(
             [
                 *(self.samples, self.channels, self.height, self.width),
                 *(self.filters, self.kernel_h, self.kernel_w, self.stride_h, self.stride_w),
                 *(self.dilation_h, self.dilation_w, self.pad_top, self.pad_left, self.groups),
-                *(self.out_h, self.out_w, layout == "NHWC"),
+                *(self.out_h, self.out_w, last),
             ],
             dtype=np.int64,
         )

@@ -70,13 +70,14 @@ class PoolGeometry:
         layout = self.data_format
         x_shape = in_layout((self.samples, self.channels, self.height, self.width), layout)
         out_shape = in_layout((self.samples, self.channels, self.out_h, self.out_w), layout)
+        last = layout == "NHWC" and self.channels > 1  # of one channel the layouts are one
         numbers = np.array(
             [
                 *(self.samples, self.channels, self.height, self.width),
                 *(self.kernel_h, self.kernel_w, self.stride_h, self.stride_w),
                 *(self.dilation_h, self.dilation_w),
                 *(self.pad_top, self.pad_bottom, self.pad_left, self.pad_right),
-                *(self.out_h, self.out_w, layout == "NHWC", self.count_include_pad),
+                *(self.out_h, self.out_w, last, self.count_include_pad),
             ],
             dtype=np.int64,
         )

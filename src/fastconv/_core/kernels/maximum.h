@@ -45,29 +45,23 @@ static void NAME(fold)(const void *source, ptrdiff_t step, void *best, int64_t *
         NAME(fold_body)(source, step, best, code, count, tap);
 }
 
+INLINE void NAME(max_into)(const T *restrict from, const ptrdiff_t step, T *restrict best,
+                           const ptrdiff_t count) {
+    for (ptrdiff_t q = 0; q < count; q++) {
+        const T x = from[q * step], held = best[q];
+        best[q] = REPLACES(x, held) ? x : held;
+    }
+}
+
 INLINE void NAME(max_chunk)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw,
-                            const ptrdiff_t step, ptrdiff_t spread, ptrdiff_t at, T *restrict out,
+                            const ptrdiff_t step, ptrdiff_t spread, ptrdiff_t at, T *out,
                             const ptrdiff_t count) {
     T best[CHUNK];
-    const T *first = (const T *)rows[0] + at * step;
     for (ptrdiff_t q = 0; q < count; q++)
-        best[q] = first[q * step];
-    for (ptrdiff_t r = 0; r < kh; r++) {
-        const T *restrict row = (const T *)rows[r] + at * step;
-        if (step == 2 && kw == 2 && spread == 1) {
-            for (ptrdiff_t q = 0; q < count; q++) {
-                const T left = row[2 * q], right = row[2 * q + 1];
-                const T higher = REPLACES(right, left) ? right : left;
-                best[q] = REPLACES(higher, best[q]) ? higher : best[q];
-            }
-        } else {
-            for (ptrdiff_t s = 0; s < kw; s++) {
-                const T *restrict from = row + s * spread;
-                for (ptrdiff_t q = 0; q < count; q++)
-                    best[q] = REPLACES(from[q * step], best[q]) ? from[q * step] : best[q];
-            }
-        }
-    }
+        best[q] = LOWEST;
+    for (ptrdiff_t r = 0; r < kh; r++)
+        for (ptrdiff_t s = 0; s < kw; s++)
+            NAME(max_into)((const T *)rows[r] + at * step + s * spread, step, best, count);
     __builtin_memcpy(out + at, best, (size_t)count * sizeof(T));
 }
 
@@ -80,12 +74,42 @@ INLINE void NAME(max_body)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw,
         NAME(max_chunk)(rows, kh, kw, step, spread, at, out, count - at);
 }
 
+#if defined(T_BYTES) /* dtypes with the vectors of simd.h: no step but 1 and 2 */
+INLINE vec NAME(higher)(vec x, vec best) {
+    typedef __typeof__(x > best) mask;
+    const mask replaces = REPLACES(x, best);
+    return (vec)((replaces & (mask)x) | (~replaces & (mask)best));
+}
+
+INLINE void NAME(max_vectors)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw,
+                              const ptrdiff_t step, ptrdiff_t spread, T *out, ptrdiff_t count) {
+    for (ptrdiff_t q = 0; q < count; q += VL) {
+        vec best = NAME(broadcast)(LOWEST);
+        for (ptrdiff_t r = 0; r < kh; r++) {
+            const T *row = (const T *)rows[r] + q * step;
+            for (ptrdiff_t s = 0; s < kw; s++, row += spread)
+                best = NAME(higher)(step == 1 ? NAME(load_upto)(row, count - q)
+                                              : NAME(load_even)(row, count - q),
+                                    best);
+        }
+        NAME(store_upto)(out + q, best, count - q);
+    }
+}
+#endif
+
 static void NAME(max_window)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t step,
                              ptrdiff_t spread, void *out, ptrdiff_t count) {
+#if defined(T_BYTES)
+    if (step == 1)
+        NAME(max_vectors)(rows, kh, kw, 1, spread, out, count);
+    else if (step == 2)
+        NAME(max_vectors)(rows, kh, kw, 2, spread, out, count);
+#else
     if (step == 1)
         NAME(max_body)(rows, kh, kw, 1, spread, out, count);
     else if (step == 2)
         NAME(max_body)(rows, kh, kw, 2, spread, out, count);
+#endif
     else
         NAME(max_body)(rows, kh, kw, step, spread, out, count);
 }

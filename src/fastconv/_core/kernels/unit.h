@@ -34,18 +34,21 @@
 #if defined(__AVX512F__) || defined(__aarch64__) /* 32 registers */
 #define FOR_EACH_TAPS_TILE(M)                                                                      \
     TILES_UPTO_8(M, 1)                                                                             \
-    TILES_UPTO_8(M, 2) TILES_UPTO_7(M, 3) TILES_UPTO_6(M, 4) TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) \
-        TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
+    TILES_UPTO_8(M, 2)                                                                             \
+    TILES_UPTO_7(M, 3)                                                                             \
+    TILES_UPTO_6(M, 4) TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
 #define TAPS_VECTORS {0, 8, 8, 7, 6, 4, 4, 3, 3}
 #define FOR_EACH_ROWS_TILE(M)                                                                      \
     TILES_UPTO_4(M, 1)                                                                             \
-    TILES_UPTO_4(M, 2) TILES_UPTO_4(M, 3) TILES_UPTO_4(M, 4) TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) \
-        TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
+    TILES_UPTO_4(M, 2)                                                                             \
+    TILES_UPTO_4(M, 3)                                                                             \
+    TILES_UPTO_4(M, 4) TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
 #define ROWS_VECTORS {0, 4, 4, 4, 4, 4, 4, 3, 3}
 #define FOR_EACH_DOT_TILE(M)                                                                       \
     TILES_UPTO_4(M, 1)                                                                             \
-    TILES_UPTO_4(M, 2) TILES_UPTO_4(M, 3) TILES_UPTO_4(M, 4) TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) \
-        TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
+    TILES_UPTO_4(M, 2)                                                                             \
+    TILES_UPTO_4(M, 3)                                                                             \
+    TILES_UPTO_4(M, 4) TILES_UPTO_4(M, 5) TILES_UPTO_4(M, 6) TILES_UPTO_3(M, 7) TILES_UPTO_3(M, 8)
 #define DOT_ROWS {0, 8, 8, 8, 6}
 #define MAX_ROWS 8
 #else /* 16 registers */
@@ -57,8 +60,9 @@
 #define ROWS_VECTORS {0, 3, 3, 3, 3, 0, 0, 0, 0}
 #define FOR_EACH_DOT_TILE(M)                                                                       \
     TILES_UPTO_3(M, 1)                                                                             \
-    TILES_UPTO_3(M, 2) TILES_UPTO_3(M, 3) TILES_UPTO_2(M, 4) TILES_UPTO_2(M, 5) TILES_UPTO_1(M, 6) \
-        TILES_UPTO_1(M, 7) TILES_UPTO_1(M, 8)
+    TILES_UPTO_3(M, 2)                                                                             \
+    TILES_UPTO_3(M, 3)                                                                             \
+    TILES_UPTO_2(M, 4) TILES_UPTO_2(M, 5) TILES_UPTO_1(M, 6) TILES_UPTO_1(M, 7) TILES_UPTO_1(M, 8)
 #define DOT_ROWS {0, 8, 5, 3, 0}
 #define MAX_ROWS 4
 #endif
