@@ -102,7 +102,8 @@ def test_bfloat16():
     with pytest.raises(TypeError, match="w must be of a dtype that NumPy promotes with that of x"):
         fc.conv2d(x, w.astype(np.int64))
     for other in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, ml_dtypes.int4):
-        with pytest.raises(TypeError, match=r"x must be of a floating dtype .*(float8|int4)"):
+        # an older NumPy finds no common dtype first
+        with pytest.raises(TypeError, match=r"(x must be of a floating dtype|promotes)"):
             fc.conv2d(x.astype(other), w)
 
 

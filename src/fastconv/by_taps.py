@@ -77,7 +77,8 @@ def _taps(geometry: ConvGeometry) -> Iterator[_Tap]:
             )
 
 
-def _start(out: Array, bias: Array | None, data_format: str) -> None:
+def start(out: Array, bias: Array | None, data_format: str) -> None:
+    """Fill out with what a sum over nothing gives: the bias, or zero."""
     out[...] = 0
     if bias is not None:
         out += bias if data_format == "NHWC" else bias[:, None, None]
@@ -87,7 +88,7 @@ def forward(
     geometry: ConvGeometry, x: Array, w: Array, bias: Array | None, out: Array, relu: bool
 ) -> None:
     """Fill out with the convolution of x with w."""
-    _start(out, bias, geometry.data_format)
+    start(out, bias, geometry.data_format)
     for tap in _taps(geometry):
         part = np.empty_like(out[tap.outputs], order="C")
         image = np.ascontiguousarray(x[tap.pixels])
@@ -102,7 +103,7 @@ def forward(
 
 def grad_x(geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, out: Array) -> None:
     """Fill out with the gradient for x, plus a bias for each of its channels."""
-    _start(out, bias, geometry.data_format)
+    start(out, bias, geometry.data_format)
     for tap in _taps(geometry):
         part = np.empty_like(out[tap.pixels], order="C")
         grads = np.ascontiguousarray(grad[tap.outputs])

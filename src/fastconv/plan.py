@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+
 @dataclass(frozen=True)
 class Row:
     """One way to compute an op."""
@@ -57,9 +58,7 @@ def _forward_by(name: str) -> Callable[..., None]:
     def run(
         geometry: ConvGeometry, x: Array, w: Array, bias: Array | None, out: Array, relu: bool
     ) -> None:
-        conv.forward(
-            geometry.numbers, x, w, bias, out, relu, _threads(geometry), _highest(), name
-        )
+        conv.forward(geometry.numbers, x, w, bias, out, relu, _threads(geometry), _highest(), name)
 
     return run
 
@@ -169,18 +168,6 @@ def _empty(geometry: ConvGeometry) -> bool:
     return geometry.samples == 0 or geometry.channels == 0 or geometry.filters == 0
 
 
-def _fill(geometry: ConvGeometry, out: Array, bias: Array | None, relu: bool = False) -> None:
-    """Fill out with what a sum over nothing gives: the bias, or zero."""
-    if bias is None:
-        out[...] = 0
-    elif _channels_last(geometry):
-        out[...] = bias
-    else:
-        out[...] = bias[:, None, None]
-    if relu:
-        np.maximum(out, 0, out=out)
-
-
 def _takes_zeros(w: Array) -> bool:
     """Whether w may be multiplied with the zeros around an image: 0 * inf is no number.
 
@@ -207,7 +194,9 @@ def forward(
 ) -> None:
     """Fill out with the convolution of x with w."""
     if _empty(geometry):
-        _fill(geometry, out, bias, relu)
+        by_taps.start(out, bias, geometry.data_format)
+        if relu:
+            np.maximum(out, 0, out=out)
     elif geometry.padded and not _takes_zeros(w):
         by_taps.forward(geometry, x, w, bias, out, relu)
     else:
@@ -217,7 +206,7 @@ def forward(
 def grad_x(geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, out: Array) -> None:
     """Fill out with the gradient for x, plus a bias for each of its channels."""
     if _empty(geometry):
-        _fill(geometry, out, bias)
+        by_taps.start(out, bias, geometry.data_format)
     elif not _takes_zeros(w):
         by_taps.grad_x(geometry, grad, w, bias, out)
     else:

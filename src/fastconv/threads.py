@@ -65,6 +65,18 @@ def get_num_threads() -> int:
     It is what `threads` set for the current thread or task, else what `set_num_threads` set, else
     what the environment asked for at import: FASTCONV_NUM_THREADS, then OMP_NUM_THREADS, then the
     number of CPUs that the affinity and the quota of the process allow.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> with fc.threads(2):
+    ...     fc.get_num_threads()
+    2
     """
     return current()
 

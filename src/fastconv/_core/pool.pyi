@@ -4,9 +4,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-def max_pool(
-    numbers: Array, x: Array, out: Array, indices: Array | None, threads: int
-) -> None: ...
+def max_pool(numbers: Array, x: Array, out: Array, indices: Array | None, threads: int) -> None: ...
 def avg_pool(numbers: Array, x: Array, out: Array, threads: int) -> None: ...
 def max_pool_grad_x(
     numbers: Array, grad: Array, indices: Array, out: Array, threads: int
