@@ -1,5 +1,13 @@
 """Fixtures that every test module may ask for."""
 
+import os
+
+# Threads that wait must sleep: a spinning barrier takes milliseconds on busy cores. OpenMP reads this
+# when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import sys
+
 import pytest
 from cases import ISAS
 
@@ -13,6 +21,13 @@ def isa(request):
     runtime.select_isa(request.param)
     yield request.param
     runtime.select_isa(before)
+
+
+@pytest.fixture
+def threads_for_little_work(monkeypatch):
+    """Let even the smallest problem be shared out among threads."""
+    # By its full name: `fastconv.threads` is a function to who asks the package.
+    monkeypatch.setattr(sys.modules["fastconv.threads"], "WORK_OF_A_THREAD", 1)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from cases import CONV_CASES, DATA_FORMATS, FEW_CASES, NAMED, POOL_CASES, TRANSP
 from problems import conv_problem, every, pool_problem
 
 import fastconv as fc
-from fastconv import plan
 
+pytestmark = pytest.mark.usefixtures("threads_for_little_work")
 floats = every(dtype=["float32", "float64"])
 formats = every(data_format=DATA_FORMATS)
 cases = partial(pytest.mark.parametrize, "case", ids=str)
@@ -25,12 +25,6 @@ CASES_AND_TYPES = [
 ]
 THREADS = (1, 2, 3, 5, 8)
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def threads_for_little_work(monkeypatch):
-    """Let even the smallest problem be shared out."""
-    monkeypatch.setattr(plan, "WORK_OF_A_THREAD", 1)
 
 
 def all_results(operation, case, dtype, data_format):

@@ -20,7 +20,8 @@ PACKAGE = ROOT / "src" / "fastconv"
 FLOORS = {
     "__init__": {"_version", "ops", "threads"},
     "ops": {"plan", "geometry", "errors"},
-    "plan": {"_core", "threads", "geometry", "errors"},
+    "plan": {"by_taps", "_core", "threads", "geometry", "errors"},
+    "by_taps": {"_core", "threads", "geometry"},
     "threads": {"_core", "cpus", "_version", "geometry", "errors"},
     "cpus": {"errors"},
     "_core": {"geometry", "errors"},

@@ -17,15 +17,11 @@ import fastconv as fc
 from fastconv import plan
 from fastconv.geometry import conv_geometry
 
+pytestmark = pytest.mark.usefixtures("threads_for_little_work")
 SMALL_CASES = [case for case in CONV_CASES if np.prod(case.x) * np.prod(case.w) < 1e7]
 cases = partial(pytest.mark.parametrize, "case", ids=str)
 FLOATS = ["float32", pytest.param("float64", marks=pytest.mark.slow)]
 formats = every(data_format=DATA_FORMATS)
-
-
-@pytest.fixture(autouse=True)
-def threads_for_little_work(monkeypatch):
-    monkeypatch.setattr(plan, "WORK_OF_A_THREAD", 1)
 
 
 def geometry_of(case, data_format):
@@ -38,7 +34,9 @@ def accepting(op, geometry):
     rows = [row for row in plan.ROWS[op] if row.accepts(geometry)]
     assert rows, f"no row of {op} accepts {geometry}"
     assert rows[0] is plan.choose(op, geometry)
-    return rows
+    # one call a tap: small kernels show all there is to it
+    few_taps = geometry.kernel_h * geometry.kernel_w <= 16
+    return [row for row in rows if few_taps or row.name != "taps"]
 
 
 def views(kernels, data_format):
@@ -66,7 +64,7 @@ def check_forward(row, geometry, problem, data_format, dtype):
     out = compute(plain, bias, OUT, False)
     assert_close(out, images_in(data_format, problem.out), dtype)
     assert_same(compute(plain, bias, OUT, False, threads=1), out)
-    assert_same(compute(flipped, bias, OUT, False, threads=5), out)
+    assert_same(compute(flipped, bias, OUT, False, threads=3), out)
     assert_same(compute(plain, bias, OUT, True), np.maximum(out, 0))
     without = images_in(data_format, problem.out) - of_channels(bias, data_format)
     assert_close(compute(plain, None, OUT, False), without, dtype)
@@ -81,7 +79,7 @@ def check_grad_x(row, geometry, problem, data_format, dtype):
     out = compute(plain, None, OUT)
     assert_close(out, want, dtype)
     assert_same(compute(plain, None, OUT, threads=1), out)
-    assert_same(compute(flipped, None, OUT, threads=5), out)
+    assert_same(compute(flipped, None, OUT, threads=3), out)
     assert_close(compute(plain, bias, OUT), want + of_channels(bias, data_format), dtype)
 
 
@@ -93,7 +91,7 @@ def check_grad_w(row, geometry, problem, data_format, dtype):
     x, _, _, grad = problem.arrays_in(data_format)
     want, _ = problem.grad_w_and_bias
     plain, flipped = views(np.full(problem.case.w, 77, dtype), data_format)
-    for threads, out in ((2, plain), (5, flipped), (1, plain.copy())):
+    for threads, out in ((2, plain), (3, flipped), (1, plain.copy())):
         with fc.threads(threads):
             row.run(geometry, grad, x, out)
         assert_close(out, want, dtype)

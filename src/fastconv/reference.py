@@ -54,12 +54,12 @@ def _inside(start, stride, outputs, size):
 
 def _widen(*arrays):
     """Return the arrays in the type the sums run in, and the type of the result."""
-    arrays = [np.asarray(array) for array in arrays]
-    dtype = np.result_type(*arrays)
+    given = [np.asarray(array) for array in arrays]
+    dtype = np.result_type(*given)
     if dtype.kind in "iu":
         dtype = np.dtype(np.int64)
     wide = np.int64 if dtype.kind == "i" else np.float64
-    return *(array.astype(wide, order="C") for array in arrays), dtype
+    return *(array.astype(wide, order="C") for array in given), dtype
 
 
 @quiet
