@@ -2,8 +2,8 @@
 
 import os
 
-# Threads that wait must sleep: a spinning barrier takes milliseconds on busy cores. OpenMP reads this
-# when it is loaded.
+# Threads that wait must sleep: a spinning barrier takes milliseconds on busy cores.
+# OpenMP reads this when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import sys
