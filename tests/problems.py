@@ -89,6 +89,13 @@ class ConvProblem:
         keywords = self.case.keywords
         return keywords if self.operation == "conv4d" else {**keywords, "data_format": data_format}
 
+    def absolute(self):
+        """Return the problem of the absolute values: its results are sums of |x| |w|."""
+        problem = ConvProblem(self.operation, self.case, self.x.dtype)
+        for name in ("x", "w", "bias", "grad"):
+            setattr(problem, name, np.abs(getattr(self, name)))
+        return problem
+
     def run(self, x, w, bias, grad, data_format="NCHW"):
         """Return fastconv's out, grad_x, grad_w and grad_bias."""
         keywords = self.keywords_in(data_format)
