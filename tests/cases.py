@@ -1,6 +1,7 @@
 """The one list of problems: every test of an operation draws from here. Shapes are NCHW."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from fastconv._core import runtime
@@ -209,6 +210,14 @@ FEW_CASES = tuple(
         "padding_larger_than_kernel",
     )
 )
+
+
+def up_to(size):
+    """Return the cases whose arrays x and w have at most this product of sizes."""
+    return tuple(case for case in CONV_CASES if prod(case.x) * prod(case.w) <= size)
+
+
+SMALL_CASES, MODERATE_CASES = up_to(10**7), up_to(10**9)
 
 CONV4D_CASES = (
     Case("impulse_size", (1, 1, 5, 7), (1, 1, 2, 3), padding="valid"),

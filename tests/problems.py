@@ -153,7 +153,10 @@ class PoolProblem:
 
 def _wide(*arrays):
     """Return the arrays so that the twins give results that are not rounded to a small type."""
-    return [array if array.dtype.kind in "iu" else array.astype(np.float64) for array in arrays]
+    return [
+        array if array.dtype.kind in "iu" else array.astype(np.result_type(array, np.float64))
+        for array in arrays
+    ]
 
 
 conv_problem = lru_cache(maxsize=None)(ConvProblem)

@@ -118,4 +118,4 @@ def grad_w(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
     for tap in _taps(geometry):
         image = np.ascontiguousarray(x[tap.pixels])
         grads = np.ascontiguousarray(grad[tap.outputs])
-        weights.grad_w(tap.numbers, grads, image, out[tap.kernel], tap.threads, "lanes")
+        weights.grad_w(tap.numbers, grads, image, out[tap.kernel], tap.threads, True, "lanes")

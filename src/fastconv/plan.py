@@ -79,7 +79,7 @@ def _grad_x_by_columns(
 
 def _grad_w_by(name: str) -> Callable[..., None]:
     def run(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
-        weights.grad_w(geometry.numbers, grad, x, out, _threads(geometry), name)
+        weights.grad_w(geometry.numbers, grad, x, out, _threads(geometry), _highest(), name)
 
     return run
 

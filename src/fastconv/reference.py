@@ -9,8 +9,9 @@ not even the NaN that an infinite weight times a zero would give. The convolutio
 gradients walk over the same taps; they differ in which two of image, kernel and output they read
 and which one they add to. The transposed convolution is the gradient with respect to the image.
 
-Floating-point sums run in float64 and are rounded to the result's type once. Integers run in int64
-and wrap around. Arguments are taken to be right: checking them is the public functions' business.
+Floating-point sums run in float64 (longdouble in longdouble) and are rounded to the result's type
+once. Integers run in int64 and wrap around. Arguments are taken to be right: checking them is the
+public functions' business.
 The types of the arguments are those of the public functions, and not repeated here.
 """
 
@@ -58,7 +59,7 @@ def _widen(*arrays):
     dtype = np.result_type(*given)
     if dtype.kind in "iu":
         dtype = np.dtype(np.int64)
-    wide = np.int64 if dtype.kind == "i" else np.float64
+    wide = np.int64 if dtype.kind == "i" else np.result_type(dtype, np.float64)
     return *(array.astype(wide, order="C") for array in given), dtype
 
 

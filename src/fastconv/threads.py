@@ -115,7 +115,8 @@ def precision(level: str) -> AbstractContextManager[None]:
     ----------
     level : {"highest", "high"}
         "high", the default, allows algorithms that save multiplications and lose some bits;
-        "highest" allows direct summation only.
+        "highest" allows direct summation only, and sums float32 (and what is smaller) in float64,
+        rounding once at the end: for two to six times the time, and copies of the arrays.
 
     Returns
     -------

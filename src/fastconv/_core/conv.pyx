@@ -50,11 +50,11 @@ cdef Problem forward_problem(const Geometry *g, cnp.ndarray x, cnp.ndarray w, ob
     p.relu = relu
     p.threads = threads
     p.channels_last = g.channels_last
-    p.depth_limit = depth_limit(p.kernels, highest)
     p.samples, p.groups = g.samples, g.groups
     p.channels, p.filters = g.channels // g.groups, g.filters // g.groups
     p.height, p.width, p.out_h, p.out_w = g.height, g.width, g.out_h, g.out_w
     p.kernel_h, p.kernel_w = g.kernel_h, g.kernel_w
+    p.depth_limit = depth_limit(p.kernels, p.channels * p.kernel_h * p.kernel_w, highest)
     p.stride_h, p.stride_w = g.stride_h, g.stride_w
     p.dilation_h, p.dilation_w = g.dilation_h, g.dilation_w
     p.pad_top, p.pad_left = g.pad_top, g.pad_left
@@ -73,13 +73,14 @@ cdef Problem forward_problem(const Geometry *g, cnp.ndarray x, cnp.ndarray w, ob
 
 
 cdef Problem phase_problem(const Geometry *g, const Problem *forward, const Phase *h,
-                           const Phase *w, Py_ssize_t phase_h, Py_ssize_t phase_w):
+                           const Phase *w, Py_ssize_t phase_h, Py_ssize_t phase_w, bint highest):
     # forward: the geometry's problem, its x the gradient and its out the image's gradient
     cdef Problem p = forward[0]
     cdef Py_ssize_t size = p.kernels.itemsize, pixels = g.height * g.width
     p.channels, p.filters = forward.filters, forward.channels
     p.height, p.width, p.out_h, p.out_w = g.out_h, g.out_w, h.count, w.count
     p.kernel_h, p.kernel_w = h.taps, w.taps
+    p.depth_limit = depth_limit(p.kernels, p.channels * h.taps * w.taps, highest)
     p.stride_h = p.stride_w = 1
     p.dilation_h, p.dilation_w = h.step, w.step
     p.pad_top, p.pad_left = h.pad, w.pad
@@ -166,7 +167,7 @@ def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarr
             v = find_phase(g.width, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, b)
             if h.taps == 0 or v.taps == 0:
                 continue
-            p = phase_problem(g, &whole, &h, &v, a, b)
+            p = phase_problem(g, &whole, &h, &v, a, b, highest)
             with nogil:
                 failed = run(&p)
             if failed:
@@ -193,6 +194,7 @@ def grad_x_by_columns(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias
     cdef const Geometry *g = geometry_of(numbers)
     cdef Problem p = forward_problem(g, grad, w, bias, out, False, threads, highest)
     cdef int failed
+    p.depth_limit = depth_limit(p.kernels, p.filters, highest)
     with nogil:
         failed = run_col2im(g, &p)
     if failed:
@@ -209,7 +211,7 @@ def band_cost(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):
     cdef Problem p
     cdef Phase h, v
     p.kernels = conv_kernels(FC_FLOAT32 if itemsize == 4 else FC_FLOAT64)
-    p.depth_limit = depth_limit(p.kernels, False)
+    p.depth_limit = depth_limit(p.kernels, 0, False)
     p.channels, p.filters = g.channels // g.groups, g.filters // g.groups
     p.height, p.width, p.out_h, p.out_w = g.height, g.width, g.out_h, g.out_w
     p.kernel_h, p.kernel_w = g.kernel_h, g.kernel_w

@@ -8,6 +8,8 @@ stride_w of them, one for each phase of the image's rows and columns, with the k
 its two channel axes swapped: pads may then be negative, and results go to every stride-th pixel.
 """
 
+from libc.math cimport sqrt
+
 from fastconv._core.runtime cimport fc_kernels
 
 
@@ -83,11 +85,17 @@ cdef inline Py_ssize_t after_inside(Py_ssize_t shift, Py_ssize_t stride, Py_ssiz
     return smaller(high, (size - 1 - shift) // stride + 1)
 
 
-cdef inline Py_ssize_t depth_limit(const fc_kernels *kernels, bint highest) noexcept nogil:
+# A sum of n in pieces rounds least where there are as many pieces as each is long.
+cdef inline Py_ssize_t exact_length(Py_ssize_t n) noexcept nogil:
+    return larger(8, smaller(64, <Py_ssize_t> sqrt(<double> n)))
+
+
+cdef inline Py_ssize_t depth_limit(const fc_kernels *kernels, Py_ssize_t depth,
+                                   bint highest) noexcept nogil:
     # A panel this deep and its weights stay in the second-level cache, a tile's weights in the
-    # first.  Shorter sums round less: for the highest precision.
+    # first.
     if highest:
-        return 64
+        return exact_length(depth)
     return 384 if kernels.itemsize == 4 else 256
 
 

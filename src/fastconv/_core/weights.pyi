@@ -6,6 +6,12 @@ Array = NDArray[Any]
 
 def band_fits(numbers: Array) -> bool: ...
 def grad_w(
-    numbers: Array, grad: Array, x: Array, out: Array, threads: int, algorithm: str
+    numbers: Array,
+    grad: Array,
+    x: Array,
+    out: Array,
+    threads: int,
+    highest: bool,
+    algorithm: str,
 ) -> None: ...
 def grad_bias(numbers: Array, grad: Array, out: Array, threads: int) -> None: ...

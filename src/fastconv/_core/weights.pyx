@@ -24,6 +24,7 @@ from fastconv._core.problem cimport (
     Geometry,
     after_inside,
     ceil_div,
+    exact_length,
     first_inside,
     larger,
     round_up,
@@ -63,7 +64,7 @@ cdef struct Weights:
     Py_ssize_t out_filter, out_channel, out_row, out_column
     Py_ssize_t channels, filters, taps, depth, inside
     Py_ssize_t vectors, panels, height, padded_filters
-    Py_ssize_t rows_each, columns_each, column_parts, blocks, chunks
+    Py_ssize_t block_pixels, rows_each, columns_each, column_parts, blocks, chunks
     Py_ssize_t channels_each, channel_parts, tap_rows_each, tap_parts, panel_parts
     Py_ssize_t band_bytes, packed_bytes, pointer_bytes
 
@@ -416,8 +417,11 @@ cdef void dot_task(void *context, Py_ssize_t task, char *workspace) noexcept nog
 
 # ---------------------------------------------------------------------------------- plans
 
-cdef void plan_common(Weights *s) noexcept nogil:
+cdef void plan_common(Weights *s, bint highest) noexcept nogil:
     cdef const Geometry *g = s.geometry
+    s.block_pixels = BLOCK_PIXELS
+    if highest:
+        s.block_pixels = exact_length(g.samples * g.out_h * g.out_w)
     s.channels = g.channels // g.groups
     s.filters = g.filters // g.groups
     s.taps = g.kernel_h * g.kernel_w
@@ -485,9 +489,9 @@ cdef Py_ssize_t plan_lanes(Weights *s, int threads) noexcept nogil:
     s.height = s.kernels.max_rows
     while s.kernels.rows_vectors[s.height] < ceil_div(s.vectors, s.panels):
         s.height -= 1
-    s.column_parts = ceil_div(g.out_w, BLOCK_PIXELS)
+    s.column_parts = ceil_div(g.out_w, s.block_pixels)
     s.columns_each = ceil_div(g.out_w, s.column_parts)
-    s.rows_each = 1 if s.column_parts > 1 else larger(1, BLOCK_PIXELS // g.out_w)
+    s.rows_each = 1 if s.column_parts > 1 else larger(1, s.block_pixels // g.out_w)
     s.rows_each = smaller(s.rows_each, g.samples * g.out_h)
     s.blocks = ceil_div(g.samples * g.out_h, s.rows_each) * s.column_parts
     s.panel_parts = ceil_div(s.panels, PANELS_EACH)
@@ -535,7 +539,7 @@ def band_fits(cnp.ndarray numbers):
     cdef Weights s
     s.geometry = geometry_of(numbers)
     s.kernels = conv_kernels(FC_FLOAT64)
-    plan_common(&s)
+    plan_common(&s, False)
     plan_lanes(&s, 1)
     if s.band_bytes > MOST_BAND_BYTES:
         return False
@@ -543,7 +547,7 @@ def band_fits(cnp.ndarray numbers):
 
 
 def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
-           str algorithm):
+           bint highest, str algorithm):
     """Fill out, a (filters, channels, height, width) view, with the gradient for the kernel."""
     cdef Weights s
     cdef Py_ssize_t workspace, parts, size = cnp.PyArray_ITEMSIZE(x)
@@ -557,7 +561,7 @@ def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out
     s.out_row = cnp.PyArray_STRIDE(out, 2) // size
     s.out_column = cnp.PyArray_STRIDE(out, 3) // size
     with nogil:
-        plan_common(&s)
+        plan_common(&s, highest)
         workspace = plan_lanes(&s, threads) if lanes else plan_dot(&s, threads)
         parts = s.geometry.groups * s.channel_parts * s.tap_parts
         s.sums = <char *> fc_workspace_take(

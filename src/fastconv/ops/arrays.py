@@ -1,8 +1,8 @@
 """Arrays in and out: what is taken, which dtype comes of it, and what the engine is given.
 
 The engine computes in float32, float64 and the integers; float16 and bfloat16 are computed in
-float32 and rounded once, at the end. It wants native, aligned elements; where an array has others
-it is copied, else never.
+float32 and rounded once, at the end; under the highest precision so is float32, in float64. It
+wants native, aligned elements; where an array has others it is copied, else never.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import describe, type_error, value_error
 from ..geometry import check_shape
+from ..threads import current_precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def conv_dtypes(
     """Return the dtypes of a convolution of two arrays."""
     dtypes = _conv_dtypes(first.dtype, second.dtype)
     if dtypes is not None:
-        return dtypes
+        return dtypes if current_precision() == "high" else _widest(dtypes)
     pairs = ((first_name, first), (second_name, second))
     for name, array in pairs:
         checked_dtypes(function, name, array)
@@ -86,7 +87,14 @@ def checked_dtypes(function: str, argument: str, array: Array) -> Dtypes:
 def average_dtypes(function: str, argument: str, array: Array) -> Dtypes:
     """Return the dtypes of an average: float64 of integers."""
     dtypes = checked_dtypes(function, argument, array)
-    return dtypes if dtypes.result.kind not in "iu" else Dtypes(FLOAT64, FLOAT64)
+    if dtypes.result.kind in "iu":
+        return Dtypes(FLOAT64, FLOAT64)
+    return dtypes if current_precision() == "high" else _widest(dtypes)
+
+
+def _widest(dtypes: Dtypes) -> Dtypes:
+    """Return the dtypes under the highest precision: sums of floats in float64."""
+    return dtypes if dtypes.compute.kind == "i" else Dtypes(dtypes.result, FLOAT64)
 
 
 @lru_cache(maxsize=256)
