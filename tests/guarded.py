@@ -13,13 +13,24 @@ from functools import partial
 
 import numpy as np
 from arrays import images_in
-from cases import CONV4D_CASES, CONV_CASES, DATA_FORMATS, POOL_CASES, TRANSPOSE_CASES
+from cases import (
+    CONV4D_CASES,
+    CONV_CASES,
+    DATA_FORMATS,
+    MODERATE_CASES,
+    POOL_CASES,
+    TRANSPOSE_CASES,
+)
 from problems import conv_problem, pool_problem
+from test_kernels import accepting, geometry_of
 
-import fastconv as fc
+from fastconv import plan
 from fastconv._core import runtime
+from fastconv.geometry import pool_geometry
+from fastconv.ops.run import logical
 
 PAGE = mmap.PAGESIZE
+INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -38,10 +49,9 @@ def guarded(array, side):
     return copy
 
 
-def out_like(array, side):
-    return guarded(
-        np.full(array.shape, -1 if array.dtype.kind == "i" else np.nan, array.dtype), side
-    )
+def out_like(array, side, dtype=None):
+    dtype = np.dtype(dtype or array.dtype)
+    return guarded(np.full(array.shape, np.nan if dtype.kind == "f" else 77, dtype), side)
 
 
 def filled(*arrays):
@@ -51,9 +61,9 @@ def filled(*arrays):
 
 
 def convolve(operation, case, dtype, data_format, side):
+    """Run a public function and its gradients."""
     problem = conv_problem(operation, case, dtype)
-    arrays = problem.arrays_in(data_format)
-    x, w, bias, grad = (guarded(array, side) for array in arrays)
+    x, w, bias, grad = (guarded(array, side) for array in problem.arrays_in(data_format))
     out, grad_x, grad_w = (out_like(array, side) for array in (grad, x, w))
     keywords = problem.keywords_in(data_format)
     problem.function()(x, w, bias=bias, **keywords, out=out)
@@ -62,38 +72,54 @@ def convolve(operation, case, dtype, data_format, side):
     filled(out, grad_x, grad_w)
 
 
+def rows(case, dtype, data_format, side):
+    """Run every row of the plan that accepts a case, and the gradient of the bias."""
+    problem, geometry = conv_problem("conv2d", case, dtype), geometry_of(case, data_format)
+    x, w, bias, grad = (guarded(array, side) for array in problem.arrays_in(data_format))
+    out, grad_x, grad_w = (out_like(array, side) for array in (grad, x, w))
+    view, grad_view = (logical(array, data_format) for array in (w, grad_w))
+    for row in accepting("forward", geometry):
+        row.run(geometry, x, view, bias, out, True)
+    for row in accepting("grad_x", geometry):
+        row.run(geometry, grad, view, None, grad_x)
+    for row in accepting("grad_w", geometry):
+        row.run(geometry, grad, x, grad_view)
+    grad_bias = out_like(bias, side)
+    plan.grad_w(geometry, grad, x, grad_view, grad_bias)
+    filled(out, grad_x, grad_w, grad_bias)
+
+
 def pool(case, dtype, data_format, side):
+    """Run the pools as the plan does, so that the indices are guarded when they are written."""
     problem = pool_problem(case, dtype)
     x, grad = (guarded(images_in(data_format, array), side) for array in (problem.x, problem.grad))
-    out, grad_x = out_like(grad, side), out_like(x, side)
-    _, indices = fc.max_pool2d(
-        x, **case.keywords, return_indices=True, data_format=data_format, out=out
-    )
-    indices = guarded(indices, side)
-    fc.max_pool2d_grad_x(grad, indices, x.shape, data_format=data_format, out=grad_x)
+    geometry = pool_geometry("test", x.shape, **case.average_keywords, data_format=data_format)
+    out, grad_x, indices = out_like(grad, side), out_like(x, side), out_like(grad, side, np.int64)
+    plan.max_pool(geometry, x, out, None)
+    plan.max_pool(geometry, x, out, indices)
+    assert plan.max_pool_grad_x(geometry, grad, indices, grad_x)
     filled(out, grad_x)
-    if x.dtype.kind == "i":
-        return  # averages of integers are floats
-    out, grad_x = out_like(grad, side), out_like(x, side)
-    keywords = {**case.average_keywords, "data_format": data_format}
-    fc.avg_pool2d(x, **keywords, out=out)
-    fc.avg_pool2d_grad_x(grad, x.shape, **keywords, out=grad_x)
-    filled(out, grad_x)
+    if x.dtype.kind == "f":
+        out, grad_x = out_like(grad, side), out_like(x, side)
+        plan.avg_pool(geometry, x, out)
+        plan.avg_pool_grad_x(geometry, grad, grad_x)
+        filled(out, grad_x)
 
 
 def runs(dtype):
     """Yield what to call for each case of each operation, and its words."""
-    for operation, cases in (
-        ("conv2d", CONV_CASES),
-        ("conv4d", CONV4D_CASES),
-        ("conv_transpose2d", TRANSPOSE_CASES),
-    ):
-        for case in cases:
-            for data_format in DATA_FORMATS[: 1 if operation == "conv4d" else 2]:
+    operations = {"conv2d": CONV_CASES, "conv_transpose2d": TRANSPOSE_CASES}
+    for data_format in DATA_FORMATS:
+        for operation, cases in operations.items():
+            for case in cases:
                 yield partial(convolve, operation, case, dtype, data_format)
-    for case in POOL_CASES:
-        for data_format in DATA_FORMATS:
-            yield partial(pool, case, dtype, data_format)
+        for case in MODERATE_CASES:
+            yield partial(rows, case, dtype, data_format)
+        for case in POOL_CASES:
+            for kind in INTEGERS if dtype == "int64" else [dtype]:
+                yield partial(pool, case, kind, data_format)
+    for case in CONV4D_CASES:
+        yield partial(convolve, "conv4d", case, dtype, "NCHW")
 
 
 def main(side, isa, dtype):

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 from arrays import assert_close, assert_same, images_in, kernels_in, reversed_everywhere
-from cases import CONV_CASES, DATA_FORMATS
+from cases import CONV_CASES, DATA_FORMATS, SMALL_CASES
 from problems import conv_problem, every
 
 import fastconv as fc
@@ -18,7 +18,6 @@ from fastconv import plan
 from fastconv.geometry import conv_geometry
 
 pytestmark = pytest.mark.usefixtures("threads_for_little_work")
-SMALL_CASES = [case for case in CONV_CASES if np.prod(case.x) * np.prod(case.w) < 1e7]
 cases = partial(pytest.mark.parametrize, "case", ids=str)
 FLOATS = ["float32", pytest.param("float64", marks=pytest.mark.slow)]
 formats = every(data_format=DATA_FORMATS)
