@@ -19,7 +19,7 @@ PACKAGE = ROOT / "src" / "fastconv"
 # Each part of the package, and the parts that it may import.
 FLOORS = {
     "__init__": {"_version", "ops", "threads"},
-    "ops": {"plan", "geometry", "errors"},
+    "ops": {"plan", "threads", "geometry", "errors"},
     "plan": {"by_taps", "_core", "threads", "geometry", "errors"},
     "by_taps": {"_core", "threads", "geometry"},
     "threads": {"_core", "cpus", "_version", "geometry", "errors"},
