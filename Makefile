@@ -15,7 +15,8 @@ SOURCES := pyproject.toml setup.py MANIFEST.in README.md LICENSE \
     -o -name '*.h' -o -name 'py.typed' -o -path '*/kernels/*.c' \) -print)
 WHEEL = $(shell ls dist/*.whl)
 # What depends on NumPy rather than on the engine: the short run on its oldest version.
-SHORT := $(patsubst %,tests/test_%.py,arrays doctest documents errors floors geometry properties reference threads)
+SHORT := $(patsubst %,tests/test_%.py,arrays bad_arguments cpus doctest documents errors floors geometry \
+  geometry_pool prepare properties reference threads)
 
 # $(call install-wheel,environment,extra,more for pip): the wheel anew, for its version stays while its content changes.
 install-wheel = $(1)/bin/python $(PIP) install --quiet $(3) '$(WHEEL)[$(2)]' \

@@ -24,6 +24,11 @@ def make_array(rng, shape, dtype="float32", layout="C"):
     return LAYOUTS[layout](array)
 
 
+def ramp(*shape, dtype="float64"):
+    """Return small whole numbers: products and sums of them are exact in every dtype."""
+    return (np.arange(np.prod(shape)) % 5).reshape(shape).astype(dtype)
+
+
 def reversed_everywhere(array):
     return array[tuple(slice(None, None, -1) for _ in array.shape)]
 

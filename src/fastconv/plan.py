@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import by_taps
-from ._core import conv, pool, weights
+from ._core import conv, pool, pool_gradients, weights
 from .geometry import ConvGeometry, PoolGeometry
 from .threads import current, current_precision, useful_threads
 
@@ -241,7 +241,7 @@ def max_pool_grad_x(geometry: PoolGeometry, grad: Array, indices: Array, out: Ar
     """Fill out with the gradient for x; return whether every index was in range."""
     if out.size == 0:
         return True
-    return bool(pool.max_pool_grad_x(geometry.numbers, grad, indices, out, current()))
+    return bool(pool_gradients.max_pool_grad_x(geometry.numbers, grad, indices, out, current()))
 
 
 def avg_pool(geometry: PoolGeometry, x: Array, out: Array) -> None:
@@ -253,4 +253,4 @@ def avg_pool(geometry: PoolGeometry, x: Array, out: Array) -> None:
 def avg_pool_grad_x(geometry: PoolGeometry, grad: Array, out: Array) -> None:
     """Fill out with the gradient for x."""
     if out.size:
-        pool.avg_pool_grad_x(geometry.numbers, grad, out, current())
+        pool_gradients.avg_pool_grad_x(geometry.numbers, grad, out, current())

@@ -1,0 +1,1 @@
+cdef void pixels_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil

@@ -1,0 +1,137 @@
+"""One pool as its drivers see it: sizes, the taps of a window that count, and how work is run.
+
+    max: out[n, c, i, j] = max_{r, s} x[n, c, y, z]     avg: the mean over r, s, by the count's rule
+    y = i * stride_h - pad_top + r * dilation_h,  z = j * stride_w - pad_left + s * dilation_w
+
+Taps outside of the image are left out.  Every window has one inside.
+"""
+
+from libc.stdint cimport int64_t
+
+from fastconv._core.problem cimport after_inside, ceil_div, first_inside, larger, smaller
+from fastconv._core.runtime cimport (
+    FC_SLACK,
+    fc_kernels,
+    fc_max_kernels,
+    parallel_for,
+    task_function,
+)
+
+cdef enum:
+    # The longest run of outputs, or of channels of a pixel, that workspace is kept for at a time.
+    PIECE = 1 << 14
+    TAPS = 1 << 10           # pointers to taps of a pixel, listed at a time
+
+
+# PoolGeometry.numbers
+cdef struct Geometry:
+    Py_ssize_t samples, channels, height, width, kernel_h, kernel_w
+    Py_ssize_t stride_h, stride_w, dilation_h, dilation_w
+    Py_ssize_t pad_top, pad_bottom, pad_left, pad_right, out_h, out_w, channels_last, counts_pads
+
+
+# The forward pass.
+cdef struct Pool:
+    Geometry geometry
+    const fc_max_kernels *maximum      # NULL for an average pool
+    const fc_kernels *average          # NULL for a max pool
+    const char *x
+    char *out
+    int64_t *indices
+    Py_ssize_t size, tasks
+    # of pool_rows: how outputs are cut, a padded row's width, how many of them a strip holds
+    Py_ssize_t pieces, strips, width, held
+    Py_ssize_t widths_bytes, pointer_bytes
+
+
+cdef inline Py_ssize_t padded_width(const Geometry *g, Py_ssize_t columns) noexcept nogil:
+    return (columns - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1
+
+
+cdef inline void take_planes_as_images(Geometry *g) noexcept nogil:
+    # Windows far larger than the image, or than memory allows to copy: a plane is an image of one
+    # channel, and channels last takes only the taps inside of it, as they lie.
+    g.samples, g.channels, g.channels_last = g.samples * g.channels, 1, 1
+
+
+cdef inline Py_ssize_t pieces_of(Py_ssize_t length) noexcept nogil:
+    return ceil_div(length, PIECE)
+
+
+cdef inline void taps_inside(Py_ssize_t start, Py_ssize_t dilation, Py_ssize_t kernel,
+                             Py_ssize_t size, Py_ssize_t *low, Py_ssize_t *high) noexcept nogil:
+    # taps low..high-1 of a window that begins at `start` lie in 0..size-1
+    low[0] = smaller(kernel, first_inside(start, dilation, 0))
+    high[0] = larger(low[0], after_inside(start, dilation, size, kernel))
+
+
+cdef inline Py_ssize_t outputs_inside(const Geometry *g, Py_ssize_t z, Py_ssize_t *left,
+                                      Py_ssize_t *right) noexcept nogil:
+    # narrows outputs left..right-1 of a row to those whose tap z is inside; output j's is at
+    # j * stride_w + the result
+    cdef Py_ssize_t shift = z * g.dilation_w - g.pad_left, high = right[0]
+    left[0] = smaller(high, first_inside(shift, g.stride_w, left[0]))
+    right[0] = larger(left[0], after_inside(shift, g.stride_w, g.width, high))
+    return shift
+
+
+# How many rows or columns of a window a mean divides by: PyTorch's rule.
+cdef inline Py_ssize_t taps_counted(Py_ssize_t start, Py_ssize_t dilation, Py_ssize_t kernel,
+                                    Py_ssize_t size, Py_ssize_t pad_after,
+                                    bint counts_pads) noexcept nogil:
+    cdef Py_ssize_t low, high
+    if counts_pads:
+        return after_inside(start, dilation, size + pad_after, kernel)
+    taps_inside(start, dilation, kernel, size, &low, &high)
+    return high - low
+
+
+cdef inline Py_ssize_t rows_counted(const Geometry *g, Py_ssize_t i) noexcept nogil:
+    return taps_counted(i * g.stride_h - g.pad_top, g.dilation_h, g.kernel_h, g.height,
+                        g.pad_bottom, g.counts_pads)
+
+
+cdef inline Py_ssize_t columns_counted(const Geometry *g, Py_ssize_t j) noexcept nogil:
+    return taps_counted(j * g.stride_w - g.pad_left, g.dilation_w, g.kernel_w, g.width,
+                        g.pad_right, g.counts_pads)
+
+
+cdef inline Py_ssize_t count_columns(const Geometry *g, Py_ssize_t first, Py_ssize_t stop,
+                                     Py_ssize_t *widths) noexcept nogil:
+    # of outputs first..stop-1; returns the step from one's to the next: 0 if all are equal
+    cdef Py_ssize_t j, step = 0
+    for j in range(first, stop):
+        widths[j - first] = columns_counted(g, j)
+        if widths[j - first] != widths[0]:
+            step = 1
+    return step
+
+
+cdef inline void window(const Pool *s, const void **rows, Py_ssize_t count, Py_ssize_t columns,
+                        Py_ssize_t stride, Py_ssize_t dilation, char *out,
+                        Py_ssize_t outputs) noexcept nogil:
+    # the maxima or sums over all of the rows, and `columns` taps of each
+    if s.average == NULL:
+        s.maximum.max_window(rows, count, columns, stride, dilation, out, outputs)
+    else:
+        s.average.sum_window(rows, count, columns, stride, dilation, out, outputs)
+
+
+cdef inline int useful_threads(const Geometry *g, int threads) noexcept nogil:
+    # work of one call, in elements read, below which starting threads costs more than it brings
+    cdef Py_ssize_t work = g.samples * g.channels * g.out_h * g.out_w * smaller(
+        g.kernel_h * g.kernel_w, 1 << 20)
+    return <int> larger(1, smaller(threads, work // (1 << 16)))
+
+
+cdef inline int run(const Geometry *g, task_function task, void *context, Py_ssize_t *tasks,
+                    Py_ssize_t units, int threads, Py_ssize_t workspace) except -1:
+    # `tasks` is where the context keeps their number
+    cdef int failed
+    threads = useful_threads(g, threads)
+    tasks[0] = smaller(units, 8 * threads)
+    with nogil:
+        failed = parallel_for(task, context, tasks[0], threads, workspace + FC_SLACK)
+    if failed:
+        raise MemoryError("no memory for the workspace of a pool")
+    return 0
