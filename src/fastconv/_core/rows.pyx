@@ -13,10 +13,8 @@ from fastconv._core.problem cimport (
     Blocking,
     Depth,
     Problem,
-    after_inside,
     ceil_div,
     depth_block,
-    first_inside,
     larger,
     make_blocking,
     round_up,
@@ -30,6 +28,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
 )
+from fastconv._core.patch cimport Patch, copy_patch
 
 cdef enum:
     GROUP_POINTERS = 4096      # of the tiles that are multiplied with one panel in turn
@@ -84,20 +83,13 @@ cdef void fill_strip(const Rows *s, Py_ssize_t n, Py_ssize_t row, Py_ssize_t row
                      char *strip) noexcept nogil:
     # the padded rows that `rows` output rows from `row` on read, merged taps only
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t pixel = p.channels * p.kernels.itemsize, q, y
-    cdef Py_ssize_t low = smaller(s.width, first_inside(-p.pad_left, 1, 0))
-    cdef Py_ssize_t high = larger(low, after_inside(-p.pad_left, 1, p.width, s.width))
-    cdef const char *x = p.x + n * p.height * p.width * pixel
-    for q in range((rows - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1):
-        y = row * p.stride_h - p.pad_top + q
-        if y < 0 or y >= p.height or high == low:
-            memset(strip, 0, s.width * pixel)
-        else:
-            memset(strip, 0, low * pixel)
-            p.kernels.copy(x + (y * p.width + low - p.pad_left) * pixel, 1, strip + low * pixel,
-                           (high - low) * p.channels)
-            memset(strip + high * pixel, 0, (s.width - high) * pixel)
-        strip += s.width * pixel
+    cdef Patch w
+    w.height, w.width, w.pixel, w.channels = p.height, p.width, p.channels, p.channels
+    w.y, w.z, w.step_y, w.step_z = row * p.stride_h - p.pad_top, -p.pad_left, 1, 1
+    w.rows = (rows - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1
+    w.columns = s.width
+    copy_patch(p.kernels, p.x + n * p.height * p.width * p.channels * p.kernels.itemsize, &w,
+                strip)
 
 
 cdef void find_rows(const Rows *s, const Depth *d, Py_ssize_t n, Py_ssize_t group,

@@ -66,6 +66,8 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*scatter_add)(const void *, void *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*add_columns)(const void *, const fc_columns *, void *) noexcept nogil
         void (*copy)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*copy_padded)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t,
+                            Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*sum "sum")(const void *, Py_ssize_t, void *) noexcept nogil
         void (*sum_rows)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         void (*depthwise)(const void *const *, Py_ssize_t, const void *, Py_ssize_t, void *,

@@ -40,6 +40,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
 )
+from fastconv._core.patch cimport Patch, copy_patch
 
 cdef enum:
     MAX_DEPTH = 384
@@ -67,6 +68,12 @@ cdef struct Taps:
     Py_ssize_t pixels, vectors, panels, panel_parts, together, items_bytes
     # both: the workspace begins with a table of panels and their segments
     Py_ssize_t most_panels, most_segments, table_bytes
+
+
+# What a thread keeps from one band to the next of the same height.
+cdef struct Listed:
+    Py_ssize_t rows, panels
+    Py_ssize_t offsets[MAX_DEPTH]
 
 
 # ---------------------------------------------------------------------------------- weights
@@ -156,41 +163,24 @@ cdef void fill_band(const Taps *s, Py_ssize_t n, Py_ssize_t group, const Depth *
                     Py_ssize_t row, Py_ssize_t rows, char *band) noexcept nogil:
     # band[c, phase_w, phase_h, q, m] = x[c, (row + q) * stride + phase - pad, ...], zero outside
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, c, v, h, q, y, low, high, shift
-    cdef const char *image
+    cdef Py_ssize_t size = p.kernels.itemsize, c, v, h
+    cdef const char *image = p.x + ((n * p.groups + group) * p.channels + d.c0) * (
+        p.height * p.width) * size
     cdef char *to = band
-    # without padding or stride the band's rows are the image's, one after the other
-    cdef bint plain = (p.stride_h == 1 and p.stride_w == 1 and p.pad_left == 0
-                       and s.width == p.width and row >= p.pad_top
-                       and row + rows - p.pad_top <= p.height)
+    cdef Patch w
+    w.height, w.width, w.pixel, w.channels = p.height, p.width, 1, 1
+    w.step_y, w.step_z, w.rows, w.columns = p.stride_h, p.stride_w, rows, s.width
     for c in range(d.c1 - d.c0):
-        image = p.x + (((n * p.groups + group) * p.channels + d.c0 + c)
-                       * p.height * p.width) * size
+        to = band + c * s.plane * size
         for v in range(s.phases_w):
-            shift = v * p.dilation_w % p.stride_w - p.pad_left
-            low = smaller(s.width, first_inside(shift, p.stride_w, 0))
-            high = larger(low, after_inside(shift, p.stride_w, p.width, s.width))
+            w.z = v * p.dilation_w % p.stride_w - p.pad_left
             for h in range(s.phases_h):
-                to = band + (c * s.plane + (v * s.phases_h + h) * rows * s.width) * size
-                if plain:
-                    p.kernels.copy(image + (row - p.pad_top) * p.width * size, 1, to,
-                                   rows * p.width)
-                    to += rows * p.width * size
-                    continue
-                for q in range(rows):
-                    y = (row + q) * p.stride_h + h * p.dilation_h % p.stride_h - p.pad_top
-                    if y < 0 or y >= p.height or high == low:
-                        memset(to, 0, s.width * size)
-                    else:
-                        if low:
-                            memset(to, 0, low * size)
-                        p.kernels.copy(image + (y * p.width + low * p.stride_w + shift) * size,
-                                       p.stride_w, to + low * size, high - low)
-                        if high < s.width:
-                            memset(to + high * size, 0, (s.width - high) * size)
-                    to += s.width * size
+                w.y = row * p.stride_h + h * p.dilation_h % p.stride_h - p.pad_top
+                copy_patch(p.kernels, image, &w, to)
+                to += rows * s.width * size
         # what unused lanes read: no number, but left as it was it might be a slow denormal one
         memset(to, 0, band + ((c + 1) * s.plane) * size - to)
+        image += p.height * p.width * size
     memset(band + (d.c1 - d.c0) * s.plane * size, 0, 8 * FC_SLACK)
 
 
@@ -267,34 +257,44 @@ cdef Py_ssize_t list_band_panels(const Taps *s, Py_ssize_t rows, const char *ban
     return lines * panels
 
 
-cdef void direct_unit(const Taps *s, Py_ssize_t unit, char *workspace) noexcept nogil:
+cdef void list_band_offsets(const Taps *s, const Depth *d, Py_ssize_t rows,
+                            Py_ssize_t *offsets) noexcept nogil:
+    # where the band of `rows` output rows holds the first pixel of each (channel, tap) of a block
     cdef const Problem *p = s.problem
-    cdef const Blocking *b = &s.blocking
-    cdef Py_ssize_t size = p.kernels.itemsize
+    cdef Py_ssize_t c, t, r, z, k = 0
+    for c in range(d.c1 - d.c0):
+        for t in range(d.t0, d.t1):
+            r = t // p.kernel_w
+            z = t % p.kernel_w
+            offsets[k] = c * s.plane + z * p.dilation_w // p.stride_w + (
+                (z % s.phases_w * s.phases_h + r % s.phases_h) * (rows + s.shift_h)
+                + r * p.dilation_h // p.stride_h) * s.width
+            k += 1
+
+
+cdef void direct_unit(const Taps *s, Py_ssize_t unit, Listed *listed,
+                      char *workspace) noexcept nogil:
+    cdef const Problem *p = s.problem
     cdef Py_ssize_t part = unit % s.tile_parts, strip = unit // s.tile_parts % s.bands
     cdef Py_ssize_t image = unit // (s.tile_parts * s.bands)
-    cdef Py_ssize_t n = image // p.groups, group = image % p.groups
+    cdef Py_ssize_t n = image // p.groups, group = image % p.groups, block
     cdef Py_ssize_t row = share(p.out_h, s.bands, strip)
     cdef Py_ssize_t rows = share(p.out_h, s.bands, strip + 1) - row
-    cdef Py_ssize_t block, c, t, r, z, k, panels
-    cdef Py_ssize_t offsets[MAX_DEPTH]
     cdef char *band = workspace + s.table_bytes
-    cdef char *out = p.out + (n * p.out_sample + group * p.out_group + row * p.out_row) * size
+    cdef char *out = p.out + (n * p.out_sample + group * p.out_group
+                              + row * p.out_row) * p.kernels.itemsize
     cdef Depth d
-    panels = list_band_panels(s, rows, band, workspace)
-    for block in range(b.blocks):
-        d = depth_block(p, b, block)
+    # the lists are the last unit's as long as it was as high, which with small images counts
+    if rows != listed.rows:
+        listed.panels = list_band_panels(s, rows, band, workspace)
+    for block in range(s.blocking.blocks):
+        d = depth_block(p, &s.blocking, block)
+        if rows != listed.rows or s.blocking.blocks > 1:
+            list_band_offsets(s, &d, rows, listed.offsets)
         fill_band(s, n, group, &d, row, rows + s.shift_h, band)
-        k = 0
-        for c in range(d.c1 - d.c0):
-            for t in range(d.t0, d.t1):
-                r = t // p.kernel_w
-                z = t % p.kernel_w
-                offsets[k] = c * s.plane + z * p.dilation_w // p.stride_w + (
-                    (z % s.phases_w * s.phases_h + r % s.phases_h) * (rows + s.shift_h)
-                    + r * p.dilation_h // p.stride_h) * s.width
-                k += 1
-        multiply(s, &d, block, group, part, <const Panel *> workspace, panels, offsets, out)
+        multiply(s, &d, block, group, part, <const Panel *> workspace, listed.panels,
+                 listed.offsets, out)
+    listed.rows = rows
 
 
 cdef Py_ssize_t find_segments(const Taps *s, Py_ssize_t start, Py_ssize_t stop,
@@ -317,8 +317,10 @@ cdef Py_ssize_t find_segments(const Taps *s, Py_ssize_t start, Py_ssize_t stop,
 cdef void direct_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
     cdef const Taps *s = <const Taps *> context
     cdef Py_ssize_t unit
+    cdef Listed listed
+    listed.rows = 0
     for unit in range(share(s.units, s.tasks, task), share(s.units, s.tasks, task + 1)):
-        direct_unit(s, unit, workspace)
+        direct_unit(s, unit, &listed, workspace)
 
 
 cdef inline Py_ssize_t phase_count(Py_ssize_t kernel, Py_ssize_t stride,

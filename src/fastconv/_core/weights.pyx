@@ -22,9 +22,7 @@ cimport numpy as cnp
 from fastconv._core.conv cimport geometry_of, kernels_of
 from fastconv._core.problem cimport (
     Geometry,
-    after_inside,
     ceil_div,
-    first_inside,
     larger,
     round_up,
     share,
@@ -40,6 +38,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
 )
+from fastconv._core.patch cimport Patch, copy_patch
 
 cnp.import_array()
 
@@ -123,35 +122,23 @@ cdef inline char *sums_of(const Weights *s, Py_ssize_t chunk, const Part *part) 
 
 # ------------------------------------------------------------------------------------- x
 
-cdef void copy_padded_row(const Weights *s, const Part *part, Py_ssize_t n, Py_ssize_t c,
-                          Py_ssize_t y, Py_ssize_t z0, Py_ssize_t width, char *to) noexcept nogil:
-    # pixels z0..z0+width-1 of row y, zeros outside: of channel c, or of all channels of the part
+cdef void copy_rows(const Weights *s, const Part *part, Py_ssize_t n, Py_ssize_t y, Py_ssize_t z,
+                    Py_ssize_t rows, Py_ssize_t width, Py_ssize_t plane, char *to) noexcept nogil:
+    # rows y.. of the part's channels of one image, from column z on: to[c][row][column], its
+    # planes `plane` elements apart, or to[row][column][c]
     cdef const Geometry *g = s.geometry
-    cdef Py_ssize_t size = s.kernels.itemsize, low, high, z, each = 1
-    cdef const char *x
+    cdef Py_ssize_t size = s.kernels.itemsize, c, c0 = part.group * s.channels + part.c0
+    cdef Patch w
+    w.height, w.width, w.y, w.z, w.step_y, w.step_z = g.height, g.width, y, z, 1, 1
+    w.rows, w.columns = rows, width
     if g.channels_last:
-        each = part.c1 - part.c0
-    low = smaller(width, first_inside(z0, 1, 0))
-    high = larger(low, after_inside(z0, 1, g.width, width))
-    if y < 0 or y >= g.height:
-        low = high = width
-    memset(to, 0, low * each * size)
-    memset(to + high * each * size, 0, (width - high) * each * size)
-    if high == low:
+        w.pixel, w.channels = g.channels, part.c1 - part.c0
+        copy_patch(s.kernels, s.x + (n * g.height * g.width * g.channels + c0) * size, &w, to)
         return
-    if not g.channels_last:
-        x = s.x + (((n * g.channels + part.group * s.channels + c) * g.height + y)
-                   * g.width + z0 + low) * size
-        s.kernels.copy(x, 1, to + low * size, high - low)
-        return
-    x = s.x + (((n * g.height + y) * g.width + z0 + low) * g.channels
-               + part.group * s.channels + part.c0) * size
-    if each == g.channels:
-        s.kernels.copy(x, 1, to + low * each * size, (high - low) * each)
-        return
-    for z in range(low, high):
-        s.kernels.copy(x, 1, to + z * each * size, each)
-        x += g.channels * size
+    w.pixel = w.channels = 1
+    for c in range(part.c1 - part.c0):
+        copy_patch(s.kernels, s.x + (n * g.channels + c0 + c) * g.height * g.width * size, &w,
+                    to + c * plane * size)
 
 
 cdef Py_ssize_t find_runs(const Weights *s, const Part *part, const Block *b, char *band,
@@ -190,16 +177,9 @@ cdef Py_ssize_t find_runs(const Weights *s, const Part *part, const Block *b, ch
         i = (b.first + line) % g.out_h
         last = smaller(b.lines, line + g.out_h - i)
         rows = (last - line - 1) * g.stride_h + (part.r1 - part.r0 - 1) * g.dilation_h + 1
-        for q in range(rows):
-            y = i * g.stride_h - g.pad_top + part.r0 * g.dilation_h + q
-            z = b.j0 * g.stride_w - g.pad_left
-            if g.channels_last:
-                copy_padded_row(s, part, n, 0, y, z, width,
-                                band + (total + q) * width * each * size)
-            else:
-                for c in range(part.c0, part.c1):
-                    copy_padded_row(s, part, n, c, y, z, width,
-                                    band + ((c - part.c0) * plane + (total + q) * width) * size)
+        copy_rows(s, part, n, i * g.stride_h - g.pad_top + part.r0 * g.dilation_h,
+                  b.j0 * g.stride_w - g.pad_left, rows, width, plane,
+                  band + total * width * each * size)
         for q in range(line, last):
             runs[q] = band + (total + (q - line) * g.stride_h) * width * each * size
         total += rows
@@ -337,38 +317,39 @@ cdef void store_task(void *context, Py_ssize_t task, char *workspace) noexcept n
 
 # ----------------------------------------------------------------------------------- dot
 
+cdef void fill_phases(const Weights *s, const Part *part, Py_ssize_t n, Py_ssize_t y,
+                      Py_ssize_t rows, Py_ssize_t width, char *to) noexcept nogil:
+    # to[c][phase][row][column]: rows y.. of the part's channels, their columns split by stride
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t size = s.kernels.itemsize, c, v
+    cdef const char *image = s.x + (n * g.channels + part.group * s.channels + part.c0) * (
+        g.height * g.width) * size
+    cdef Patch w
+    w.height, w.width, w.pixel, w.channels = g.height, g.width, 1, 1
+    w.y, w.step_y, w.step_z, w.rows, w.columns = y, 1, g.stride_w, rows, width
+    for c in range(part.c1 - part.c0):
+        for v in range(smaller(g.kernel_w, g.stride_w)):
+            # taps z, z + phases, ... share a phase if the stride divides phases * dilation
+            w.z = v * g.dilation_w % g.stride_w - g.pad_left
+            copy_patch(s.kernels, image + c * g.height * g.width * size, &w, to)
+            to += rows * width * size
+
+
 cdef void dot_block(const Weights *s, const Part *part, Py_ssize_t n, Py_ssize_t row,
                     Py_ssize_t rows, char *sums, char *workspace) noexcept nogil:
     # `rows` rows of one image; x from a band whose columns are split by stride
     cdef const Geometry *g = s.geometry
-    cdef Py_ssize_t size = s.kernels.itemsize, c, r, z, v, q, y, i, f, low, high, shift
+    cdef Py_ssize_t size = s.kernels.itemsize, c, r, z, i, f
     cdef Py_ssize_t phases = smaller(g.kernel_w, g.stride_w), first, height, tiles, few, tile
     cdef Py_ssize_t width = g.out_w + (g.kernel_w - 1) * g.dilation_w // g.stride_w
     cdef Py_ssize_t tall = (rows - 1) * g.stride_h + (part.r1 - part.r0 - 1) * g.dilation_h + 1
     cdef Py_ssize_t plane = phases * tall * width
     cdef bint direct = s.inside and g.stride_w == 1
-    cdef const char *image
-    cdef char *to
     cdef const void *x_rows[8]
     cdef const void *grads[4]
-    for c in range(part.c1 - part.c0 if not direct else 0):
-        image = s.x + (n * g.channels + part.group * s.channels + part.c0 + c) * (
-            g.height * g.width) * size
-        for v in range(phases):
-            # taps z, z + phases, ... share a phase if the stride divides phases * dilation
-            shift = v * g.dilation_w % g.stride_w - g.pad_left
-            low = smaller(width, first_inside(shift, g.stride_w, 0))
-            high = larger(low, after_inside(shift, g.stride_w, g.width, width))
-            for q in range(tall):
-                y = row * g.stride_h - g.pad_top + part.r0 * g.dilation_h + q
-                to = workspace + (c * plane + (v * tall + q) * width) * size
-                if y < 0 or y >= g.height or low == high:
-                    memset(to, 0, width * size)
-                    continue
-                memset(to, 0, low * size)
-                s.kernels.copy(image + (y * g.width + low * g.stride_w + shift) * size,
-                               g.stride_w, to + low * size, high - low)
-                memset(to + high * size, 0, (width - high) * size)
+    if not direct:
+        fill_phases(s, part, n, row * g.stride_h - g.pad_top + part.r0 * g.dilation_h, tall, width,
+                    workspace)
     f = 0
     while f < s.filters:
         few = smaller(s.filters - f, 4)
