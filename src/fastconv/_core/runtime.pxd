@@ -101,6 +101,15 @@ cdef extern from "kernels/kernels.h" nogil:
     void fc_workspace_give(void *workspace)
 
 
+# The epilogue of a tile that is stored, or added, as it is.
+cdef inline fc_epilogue plain_epilogue(bint accumulate) noexcept nogil:
+    cdef fc_epilogue e
+    e.accumulate = accumulate
+    e.relu = 0
+    e.row_bias = e.column_bias = NULL
+    return e
+
+
 # One piece of a parallel loop: `task` is its number, `workspace` its thread's memory.
 ctypedef void (*task_function)(void *context, Py_ssize_t task, char *workspace) noexcept nogil
 

@@ -13,7 +13,6 @@ Every output is the sum over (channel, tap) in the same order and the same depth
 its pixel falls in a tile: results depend neither on threads nor on the rest of the batch.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastconv._core.problem cimport (
@@ -22,6 +21,7 @@ from fastconv._core.problem cimport (
     Problem,
     after_inside,
     ceil_div,
+    common_divisor,
     depth_block,
     first_inside,
     larger,
@@ -39,6 +39,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_give,
     fc_workspace_take,
     parallel_for,
+    plain_epilogue,
 )
 from fastconv._core.patch cimport Patch, copy_patch
 
@@ -46,7 +47,9 @@ cdef enum:
     MAX_DEPTH = 384
     TILE_BYTES = 8 * 8 * 64
     BAND_BYTES = 1 << 19        # a band of the direct way, kept in the second-level cache
+    BAND_ROWS = 4096            # more do not pay for the lists that describe them
     GROUP_BYTES = 400 * 1024    # panels, or sums, of one group: they share the cache with weights
+    ITEMS_BYTES = 1 << 20       # lists of what to gather for a group: long where rows are short
     FEW_PIXELS = 300            # fewer do not pay for packing the weights
 
 
@@ -67,7 +70,7 @@ cdef struct Taps:
     # panels
     Py_ssize_t pixels, vectors, panels, panel_parts, together, items_bytes
     # both: the workspace begins with a table of panels and their segments
-    Py_ssize_t most_panels, most_segments, table_bytes
+    Py_ssize_t most_panels, table_bytes
 
 
 # What a thread keeps from one band to the next of the same height.
@@ -83,7 +86,7 @@ cdef void pack_tile(const Problem *p, const Blocking *b, Py_ssize_t group, Py_ss
     # to[k][i] = w[group, first + i, k], one depth block after the other
     cdef Py_ssize_t size = p.kernels.itemsize, first = tile_start(b, tile)
     cdef Py_ssize_t height = tile_start(b, tile + 1) - first
-    cdef Py_ssize_t taps = p.kernel_h * p.kernel_w, whole = p.channels * taps, block, c, t, i, k
+    cdef Py_ssize_t taps = p.kernel_h * p.kernel_w, whole = p.channels * taps, block, c, t, k
     cdef const char *at
     cdef const char *w = p.w + (group * p.w_group + first * p.w_filter) * size
     cdef const char *tap
@@ -114,12 +117,7 @@ cdef void pack_tile(const Problem *p, const Blocking *b, Py_ssize_t group, Py_ss
             for t in range(d.t0, d.t1):
                 tap = w + (c * p.w_channel + t // p.kernel_w * p.w_row
                            + t % p.kernel_w * p.w_column) * size
-                if size == 4:
-                    for i in range(height):
-                        (<uint32_t *> to)[k + i] = (<const uint32_t *> tap)[i * p.w_filter]
-                else:
-                    for i in range(height):
-                        (<uint64_t *> to)[k + i] = (<const uint64_t *> tap)[i * p.w_filter]
+                p.kernels.copy(tap, p.w_filter, to + k * size, height)
                 k += height
 
 
@@ -146,12 +144,9 @@ cdef int pack_weights(Taps *s) noexcept nogil:
 
 cdef inline fc_epilogue epilogue_of(const Problem *p, const Blocking *b, Py_ssize_t block,
                                     Py_ssize_t group, Py_ssize_t first) noexcept nogil:
-    cdef fc_epilogue e
+    cdef fc_epilogue e = plain_epilogue(block > 0)
     cdef bint last = block == b.blocks - 1
-    e.accumulate = block > 0
     e.relu = last and p.relu
-    e.column_bias = NULL
-    e.row_bias = NULL
     if last and p.bias != NULL:
         e.row_bias = p.bias + (group * p.filters + first) * p.kernels.itemsize
     return e
@@ -192,10 +187,8 @@ cdef void multiply(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t g
     cdef const Blocking *b = &s.blocking
     cdef Py_ssize_t size = p.kernels.itemsize, tile, first, height, wide, i
     cdef char held[TILE_BYTES]
-    cdef fc_epilogue e, plain
+    cdef fc_epilogue e, plain = plain_epilogue(False)
     cdef const Panel *panel
-    plain.accumulate = plain.relu = 0
-    plain.row_bias = plain.column_bias = NULL
     for tile in range(share(b.tiles, s.tile_parts, part), share(b.tiles, s.tile_parts, part + 1)):
         first = tile_start(b, tile)
         height = tile_start(b, tile + 1) - first
@@ -325,12 +318,7 @@ cdef void direct_task(void *context, Py_ssize_t task, char *workspace) noexcept 
 
 cdef inline Py_ssize_t phase_count(Py_ssize_t kernel, Py_ssize_t stride,
                                    Py_ssize_t dilation) noexcept nogil:
-    cdef Py_ssize_t a = stride, b = dilation, rest
-    while b:
-        rest = a % b
-        a = b
-        b = rest
-    return smaller(kernel, stride // a)
+    return smaller(kernel, stride // common_divisor(stride, dilation))
 
 
 cdef Py_ssize_t plan_direct(Taps *s) noexcept nogil:
@@ -344,7 +332,7 @@ cdef Py_ssize_t plan_direct(Taps *s) noexcept nogil:
     s.shift_h = (p.kernel_h - 1) * p.dilation_h // p.stride_h
     s.width = p.out_w + (p.kernel_w - 1) * p.dilation_w // p.stride_w
     wanted = BAND_BYTES // (b.channels_each * s.phases_h * s.phases_w * s.width * size)
-    rows = larger(4, smaller(p.out_h, wanted - s.shift_h))
+    rows = larger(4, smaller(smaller(p.out_h, BAND_ROWS), wanted - s.shift_h))
     if p.threads > 1:  # a few pieces for each thread
         rows = larger(4, smaller(rows, ceil_div(p.out_h * images, 4 * p.threads)))
     s.bands = ceil_div(p.out_h, rows)
@@ -367,8 +355,7 @@ cdef Py_ssize_t plan_direct(Taps *s) noexcept nogil:
     return s.table_bytes + s.plane * b.channels_each * size + 8 * FC_SLACK
 
 
-cdef Py_ssize_t bytes_of_table(Taps *s, Py_ssize_t segments) noexcept nogil:
-    s.most_segments = segments
+cdef inline Py_ssize_t bytes_of_table(const Taps *s, Py_ssize_t segments) noexcept nogil:
     return round_up(s.most_panels * sizeof(Panel) + segments * sizeof(fc_copy), 64)
 
 
@@ -483,7 +470,8 @@ cdef void panel_group(const Taps *s, Py_ssize_t group, Py_ssize_t first, Py_ssiz
 # one panel's pixels, a whole depth block, and what packing may write past it
 cdef inline Py_ssize_t panel_bytes(const Taps *s) noexcept nogil:
     cdef const fc_kernels *k = s.problem.kernels
-    return s.problem.depth_limit * s.blocking.vectors * k.lanes * k.itemsize + FC_SLACK
+    cdef Py_ssize_t depth = s.blocking.channels_each * s.blocking.taps_each
+    return depth * s.blocking.vectors * k.lanes * k.itemsize + FC_SLACK
 
 
 cdef void describe_panel(const Taps *s, Py_ssize_t number, Panel *panel) noexcept nogil:
@@ -510,13 +498,15 @@ cdef Py_ssize_t plan_panels(Taps *s) noexcept nogil:
     # returns the bytes of workspace a thread needs
     cdef const Problem *p = s.problem
     cdef const Blocking *b = &s.blocking
-    cdef Py_ssize_t size = p.kernels.itemsize, pitch = b.vectors * p.kernels.lanes, each, segments
+    cdef Py_ssize_t size = p.kernels.itemsize, pitch = b.vectors * p.kernels.lanes, items, segments
     s.pixels = p.samples * p.out_h * p.out_w
     s.vectors = ceil_div(s.pixels, p.kernels.lanes)
     s.panels = ceil_div(s.vectors, b.vectors)
     # as many panels together as leave their pixels and sums in the second-level cache
-    each = pitch * size * smaller(p.depth_limit, b.channels_each * b.taps_each)
-    s.together = larger(1, smaller(GROUP_BYTES // each, GROUP_BYTES // (p.filters * pitch * size)))
+    s.together = smaller(GROUP_BYTES // panel_bytes(s), GROUP_BYTES // (p.filters * pitch * size))
+    segments = smaller(pitch, pitch // p.out_w + 2)
+    items = b.taps_each * segments * 3 * sizeof(fc_copy)
+    s.together = larger(1, smaller(s.together, ITEMS_BYTES // items))
     if s.packed == NULL:
         s.together = 1
     s.panel_parts = ceil_div(s.panels, s.together)
@@ -527,10 +517,9 @@ cdef Py_ssize_t plan_panels(Taps *s) noexcept nogil:
     if p.threads > 1 and p.groups * s.panel_parts < 2 * p.threads:
         s.tile_parts = smaller(b.tiles, ceil_div(2 * p.threads, p.groups * s.panel_parts))
     s.tasks = p.groups * s.panel_parts * s.tile_parts
-    segments = smaller(pitch, pitch // p.out_w + 2)
     s.most_panels = s.together
     s.table_bytes = bytes_of_table(s, segments * s.together)
-    s.items_bytes = round_up(s.together * b.taps_each * segments * 3 * sizeof(fc_copy), 64)
+    s.items_bytes = round_up(s.together * items, 64)
     return s.table_bytes + s.items_bytes + s.together * panel_bytes(s)
 
 

@@ -14,7 +14,6 @@ order at the end: the result does not depend on threads, and no sum is longer th
 is added to the others.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 cimport numpy as cnp
@@ -32,11 +31,13 @@ from fastconv._core.runtime cimport (
     FC_FLOAT64,
     FC_SLACK,
     conv_kernels,
+    fc_copy,
     fc_epilogue,
     fc_kernels,
     fc_workspace_give,
     fc_workspace_take,
     parallel_for,
+    plain_epilogue,
 )
 from fastconv._core.patch cimport Patch, copy_patch
 
@@ -243,10 +244,7 @@ cdef void lanes_block(const Weights *s, const Part *part, const Block *b, Py_ssi
     cdef const char **runs = <const char **> workspace
     cdef const void **rows = <const void **> (runs + s.rows_each)
     cdef Py_ssize_t *offsets = <Py_ssize_t *> (rows + s.rows_each * s.height)
-    cdef fc_epilogue e
-    e.accumulate = 1
-    e.relu = 0
-    e.row_bias = e.column_bias = NULL
+    cdef fc_epilogue e = plain_epilogue(True)
     step = find_runs(s, part, b, band, runs, offsets)
     start = share(s.vectors, s.panels, panel0) * lanes
     for panel in range(panel0, panel1):
@@ -291,10 +289,12 @@ cdef void store_task(void *context, Py_ssize_t task, char *workspace) noexcept n
     cdef const Weights *s = <const Weights *> context
     cdef const Geometry *g = s.geometry
     cdef Part part = find_part(s, task)
-    cdef Py_ssize_t size = s.kernels.itemsize, wide = s.padded_filters, chunk, m, c, r, z, f, f0
+    cdef Py_ssize_t size = s.kernels.itemsize, wide = s.padded_filters, chunk, m, c, r, z
     cdef char *sums = sums_of(s, 0, &part)
     cdef char *out = s.out + part.group * s.filters * s.out_filter * size
     cdef char *to
+    cdef fc_copy some
+    cdef fc_epilogue e = plain_epilogue(False)
     for chunk in range(1, s.chunks):
         s.kernels.scatter_add(sums_of(s, chunk, &part), sums, 1, part.count * wide)
     if (not g.channels_last and s.out_column == 1 and s.out_row == g.kernel_w
@@ -302,17 +302,15 @@ cdef void store_task(void *context, Py_ssize_t task, char *workspace) noexcept n
         out += (part.c0 * s.taps + part.r0 * g.kernel_w) * size
         s.kernels.transpose(sums, wide, part.count, s.filters, out, s.out_filter, part.count)
         return
-    f0 = 0
-    while f0 < s.filters:  # a few filters at a time, each a stream of its own
+    some.to = some.source = 0
+    while some.source < s.filters:  # a few filters at a time, each a stream of its own
+        some.count = smaller(16, s.filters - some.source)
         for m in range(part.count):
             split_row(s, &part, m, &c, &r, &z)
             to = out + (c * s.out_channel + r * s.out_row + z * s.out_column) * size
-            for f in range(f0, smaller(f0 + 16, s.filters)):
-                if size == 4:
-                    (<uint32_t *> to)[f * s.out_filter] = (<uint32_t *> sums)[m * wide + f]
-                else:
-                    (<uint64_t *> to)[f * s.out_filter] = (<uint64_t *> sums)[m * wide + f]
-        f0 += 16
+            s.kernels.scatter(sums + m * wide * size, wide, 1, &some, 1, to, 0, s.out_filter, &e)
+        some.source += some.count
+        some.to += some.count * s.out_filter
 
 
 # ----------------------------------------------------------------------------------- dot
@@ -511,16 +509,16 @@ cdef Py_ssize_t plan_dot(Weights *s, int threads) noexcept nogil:
 
 # ------------------------------------------------------------------------------------ entry
 
-def band_fits(cnp.ndarray numbers):
-    """Whether the padded copy of one channel that both ways may need stays small."""
+def band_fits(cnp.ndarray numbers, str algorithm):
+    """Whether the padded copy of one channel that the algorithm may need stays small."""
     cdef Weights s
     s.geometry = geometry_of(numbers)
     s.kernels = conv_kernels(FC_FLOAT64)
     plan_common(&s)
+    if algorithm == "dot":
+        return plan_dot(&s, 1) <= MOST_BAND_BYTES + FC_SLACK
     plan_lanes(&s, 1)
-    if s.band_bytes > MOST_BAND_BYTES:
-        return False
-    return plan_dot(&s, 1) <= MOST_BAND_BYTES + FC_SLACK
+    return s.band_bytes <= MOST_BAND_BYTES
 
 
 def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
@@ -542,7 +540,7 @@ def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out
         workspace = plan_lanes(&s, threads) if lanes else plan_dot(&s, threads)
         parts = s.geometry.groups * s.channel_parts * s.tap_parts
         s.sums = <char *> fc_workspace_take(
-            s.chunks * s.geometry.groups * s.depth * s.padded_filters * size)
+            s.chunks * s.geometry.groups * s.depth * s.padded_filters * size + FC_SLACK)
         failed = -1 if s.sums == NULL else 0
         if not failed:
             failed = parallel_for(lanes_task if lanes else dot_task, &s,
