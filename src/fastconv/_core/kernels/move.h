@@ -165,7 +165,10 @@ static void NAME(scatter_add)(const void *source, void *target, ptrdiff_t step, 
  * + left].  The sums of a row stay in registers: a row of the plane is loaded and stored once, where
  * adding tap by tap would wait for the store of the tap before. */
 static void NAME(add_columns)(const void *columns, const fc_columns *g, void *plane) {
-    for (ptrdiff_t y = 0; y < g->height; y++) {
+    /* rows that no tap of these columns reaches are left alone: a tall image comes in many blocks */
+    const ptrdiff_t first = g->row - g->top;
+    const ptrdiff_t last = first + g->rows - 1 + (g->kernel_h - 1) * g->dilation_h;
+    for (ptrdiff_t y = first > 0 ? first : 0; y <= last && y < g->height; y++) {
         for (ptrdiff_t z = 0; z < g->width; z += VL) {
             T *const to = (T *)plane + y * g->width + z;
             vec acc = NAME(load_upto)(to, g->width - z);
