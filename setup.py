@@ -30,7 +30,10 @@ if platform.machine() in ("x86_64", "AMD64"):
         *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
         "-mprefer-vector-width=512",
     ]
-MODULES = ["runtime", "taps", "rows", "col2im", "conv", "weights", "pool"]
+MODULES = [
+    *("runtime", "taps", "direct", "panels", "rows", "depthwise", "col2im", "conv"),
+    *("lanes", "dot", "weights", "pool"),
+]
 
 
 def sanitizer_flags() -> list[str]:

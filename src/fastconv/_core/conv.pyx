@@ -7,6 +7,9 @@ import numpy as np
 cimport numpy as cnp
 
 from fastconv._core.col2im cimport fits_columns, run_col2im
+from fastconv._core.depthwise cimport run_depthwise
+from fastconv._core.direct cimport fits_direct, run_direct
+from fastconv._core.panels cimport run_panels
 from fastconv._core.problem cimport (
     Geometry,
     Phase,
@@ -16,9 +19,8 @@ from fastconv._core.problem cimport (
     larger,
     smaller,
 )
-from fastconv._core.rows cimport run_depthwise_rows, run_rows
+from fastconv._core.rows cimport run_rows
 from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
-from fastconv._core.taps cimport fits_direct, run_direct, run_panels
 
 cnp.import_array()
 
@@ -101,7 +103,7 @@ cdef Problem phase_problem(const Geometry *g, const Problem *forward, const Phas
 
 
 def all_finite(cnp.ndarray w):
-    """Whether no number of a float32 or float64 array is inf or NaN; a sum that overflows counts."""
+    """Whether a float32 or float64 array holds no inf or NaN; a sum that overflows counts."""
     cdef const fc_kernels *kernels = kernels_of(w)
     cdef const char *first = cnp.PyArray_BYTES(w)
     cdef Py_ssize_t axis, reach, span = kernels.itemsize
@@ -129,7 +131,7 @@ cdef driver driver_of(str algorithm):
         return run_panels
     if algorithm == "rows":
         return run_rows
-    return run_depthwise_rows
+    return run_depthwise
 
 
 def forward(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray w, bias, cnp.ndarray out, bint relu,

@@ -8,6 +8,7 @@ row are neighbours in memory and are taken in one run, from a padded copy where 
 
 from libc.string cimport memset
 
+from fastconv._core.patch cimport Patch, copy_patch
 from fastconv._core.problem cimport (
     Blocking,
     Depth,
@@ -28,7 +29,6 @@ from fastconv._core.runtime cimport (
     parallel_for,
     plain_epilogue,
 )
-from fastconv._core.patch cimport Patch, copy_patch
 
 cdef enum:
     GROUP_POINTERS = 4096      # of the tiles that are multiplied with one panel in turn
@@ -244,62 +244,5 @@ cdef int run_rows(const Problem *problem) noexcept nogil:
                           p.threads if count > (1 << 16) else 1, 0)
     if not failed:
         failed = parallel_for(rows_task, &s, s.tasks, p.threads, workspace)
-    fc_workspace_give(<void *> s.packed)
-    return failed
-
-
-# -------------------------------------------------------------------------------- depthwise
-
-cdef void depthwise_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    # one filter a channel: lanes over channels, one output pixel after the other
-    cdef const Rows *s = <const Rows *> context
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, line, n, i, j, t, y, z
-    cdef Py_ssize_t pixel = p.groups * size, taps = p.kernel_h * p.kernel_w
-    cdef const void **from_taps = <const void **> workspace
-    cdef char *zeros = workspace + s.pointer_bytes
-    cdef const char *image
-    cdef fc_epilogue e = plain_epilogue(False)
-    e.relu = p.relu
-    e.column_bias = p.bias
-    memset(zeros, 0, pixel)
-    for line in range(share(s.units, s.tasks, task), share(s.units, s.tasks, task + 1)):
-        n = line // p.out_h
-        i = line % p.out_h
-        image = p.x + n * p.height * p.width * pixel
-        for j in range(p.out_w):
-            for t in range(taps):
-                y = i * p.stride_h - p.pad_top + t // p.kernel_w * p.dilation_h
-                z = j * p.stride_w - p.pad_left + t % p.kernel_w * p.dilation_w
-                if 0 <= y < p.height and 0 <= z < p.width:
-                    from_taps[t] = image + (y * p.width + z) * pixel
-                else:
-                    from_taps[t] = zeros
-            p.kernels.depthwise(from_taps, taps, s.packed, p.groups,
-                                p.out + (n * p.out_sample + i * p.out_row
-                                         + j * p.out_column) * size, p.groups, &e)
-
-
-cdef int run_depthwise_rows(const Problem *problem) noexcept nogil:
-    cdef Rows s
-    cdef const Problem *p = problem
-    cdef Py_ssize_t size = p.kernels.itemsize, taps = p.kernel_h * p.kernel_w, t
-    cdef const char *tap
-    cdef char *to
-    cdef int failed
-    s.problem = p
-    s.packed = <const char *> fc_workspace_take(taps * p.groups * size)
-    if s.packed == NULL:
-        return -1
-    to = <char *> s.packed
-    for t in range(taps):
-        tap = p.w + (t // p.kernel_w * p.w_row + t % p.kernel_w * p.w_column) * size
-        p.kernels.copy(tap, p.w_group, to, p.groups)
-        to += p.groups * size
-    s.units = p.samples * p.out_h
-    s.tasks = smaller(s.units, 8 * p.threads)
-    s.pointer_bytes = round_up(taps * sizeof(void *), 64)
-    failed = parallel_for(depthwise_task, &s, s.tasks, p.threads,
-                          s.pointer_bytes + p.groups * size + FC_SLACK)
     fc_workspace_give(<void *> s.packed)
     return failed
