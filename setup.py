@@ -31,8 +31,8 @@ if platform.machine() in ("x86_64", "AMD64"):
         "-mprefer-vector-width=512",
     ]
 MODULES = [
-    *("runtime", "taps", "rows", "col2im", "conv", "weights"),
-    *("pool", "pool_rows", "pool_pixels", "pool_gradients"),
+    *("runtime", "taps", "direct", "panels", "rows", "depthwise", "col2im", "conv"),
+    *("lanes", "dot", "weights", "pool", "pool_rows", "pool_pixels", "pool_gradients"),
 ]
 
 

@@ -106,21 +106,20 @@ def _band_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
 
 def _columns_pay(geometry: ConvGeometry) -> bool:
     """Whether a full convolution of the gradient would waste much: small maps without padding."""
-    if _channels_last(geometry):
+    if _channels_last(geometry) or not geometry.stride_h == geometry.stride_w == 1:
         return False
-    return geometry.height * geometry.width >= 1.3 * geometry.out_h * geometry.out_w and (
-        geometry.stride_h == geometry.stride_w == 1
-    )
+    wide = geometry.height * geometry.width >= 1.3 * geometry.out_h * geometry.out_w
+    return wide and bool(conv.columns_fit(geometry.numbers))
 
 
-def _band_of_weights_fits(geometry: ConvGeometry) -> bool:
-    return bool(weights.band_fits(geometry.numbers))
+def _lanes_fit(geometry: ConvGeometry) -> bool:
+    return bool(weights.band_fits(geometry.numbers, "lanes"))
 
 
 def _few_filters(geometry: ConvGeometry) -> bool:
     if _channels_last(geometry) or geometry.filters // geometry.groups > 4:
         return False
-    return _band_of_weights_fits(geometry)
+    return bool(weights.band_fits(geometry.numbers, "dot"))
 
 
 FORWARD = (
@@ -144,7 +143,7 @@ GRAD_X = (
 )
 GRAD_W = (
     Row("dot", _few_filters, _grad_w_by("dot")),
-    Row("lanes", _band_of_weights_fits, _grad_w_by("lanes")),
+    Row("lanes", _lanes_fit, _grad_w_by("lanes")),
     Row("taps", lambda geometry: True, by_taps.grad_w),
 )
 ROWS = {"forward": FORWARD, "grad_x": GRAD_X, "grad_w": GRAD_W}
@@ -173,20 +172,7 @@ def _takes_zeros(w: Array) -> bool:
 
     Padding must add nothing whatever the weights are; with finite ones, as ever, zeros do that.
     """
-    if w.dtype.kind == "i":
-        return True
-    return bool(conv.all_finite(w, _dense(w)))
-
-
-def _dense(w: Array) -> bool:
-    """Whether nothing else lies between the elements of w."""
-    size = w.itemsize
-    for stride, length in sorted((abs(s), n) for s, n in zip(w.strides, w.shape, strict=True)):
-        if length > 1:
-            if stride != size:
-                return False
-            size *= length
-    return True
+    return w.dtype.kind == "i" or bool(conv.all_finite(w))
 
 
 def forward(

@@ -29,12 +29,14 @@ from fastconv._core.runtime cimport (
     fc_workspace_give,
     fc_workspace_take,
     parallel_for,
+    plain_epilogue,
 )
 
 cdef enum:
     MAX_DEPTH = 384
     MAX_COLUMNS = 128
-    COLUMN_BYTES = 1 << 18
+    COLUMN_BYTES = 1 << 18      # of a block: several channels' columns
+    CHANNEL_BYTES = 1 << 21     # of a block of one channel, where the kernel is large
     BLOCK_PIXELS = 512
 
 
@@ -90,10 +92,8 @@ cdef void multiply(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ssize
     cdef Py_ssize_t tiles = tiles_of(s, part), first, height
     cdef Py_ssize_t offsets[MAX_DEPTH]
     cdef fc_copy items[MAX_COLUMNS + 1]
-    cdef fc_epilogue e
+    cdef fc_epilogue e = plain_epilogue(False)
     cdef const char *a
-    e.relu = 0
-    e.row_bias = e.column_bias = NULL
     for panel in range(panels):
         start = share(vectors, panels, panel) * lanes
         wide = share(vectors, panels, panel + 1) * lanes - start
@@ -151,7 +151,7 @@ cdef void fill_planes(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ss
     # grad_x starts from the bias, or from zero
     cdef const Problem *p = s.problem
     cdef const Geometry *g = s.geometry
-    cdef Py_ssize_t size = p.kernels.itemsize, c0 = part * s.channels_each, m, c, q, at
+    cdef Py_ssize_t size = p.kernels.itemsize, c0 = part * s.channels_each, m, c, at
     cdef Py_ssize_t pixels = g.height * g.width
     cdef char *plane
     for m in range(images):
@@ -160,9 +160,8 @@ cdef void fill_planes(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ss
             plane = p.out + ((n + m) * g.channels + at) * pixels * size
             if p.bias == NULL:
                 memset(plane, 0, pixels * size)
-                continue
-            for q in range(pixels):
-                p.kernels.copy(p.bias + at * size, 1, plane + q * size, 1)
+            else:
+                p.kernels.copy(p.bias + at * size, 0, plane, pixels)
 
 
 cdef void columns_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
@@ -181,19 +180,27 @@ cdef void columns_task(void *context, Py_ssize_t task, char *workspace) noexcept
         row += rows
 
 
+cdef bint fits_columns(const Geometry *g) noexcept nogil:
+    # whether the columns of one row are few enough
+    return g.kernel_h * g.kernel_w * g.out_w <= CHANNEL_BYTES // 8
+
+
 cdef Py_ssize_t plan_columns(Columns *s) noexcept nogil:
     # returns the bytes of workspace a thread needs
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, pixels = p.out_h * p.out_w, block
+    cdef Py_ssize_t size = p.kernels.itemsize, pixels = p.out_h * p.out_w, block, most
     s.taps = p.kernel_h * p.kernel_w
     s.tile_rows = p.kernels.max_rows
     s.vectors = p.kernels.taps_vectors[s.tile_rows]
     s.depth_blocks = ceil_div(p.filters, p.depth_limit)
     # a block: whole images while they are small, else some rows of one
-    s.images_each = larger(1, smaller(p.samples, s.vectors * p.kernels.lanes * 2 // pixels))
-    s.rows_each = p.out_h
-    if s.images_each == 1:
-        s.rows_each = larger(1, smaller(p.out_h, BLOCK_PIXELS // p.out_w))
+    most = CHANNEL_BYTES // (s.taps * size)
+    s.rows_each = larger(1, smaller(p.out_h, smaller(BLOCK_PIXELS, most) // p.out_w))
+    s.images_each = 1
+    if s.rows_each == p.out_h:
+        s.images_each = smaller(smaller(s.vectors * p.kernels.lanes * 2, most) // pixels,
+                                p.samples)
+        s.images_each = larger(1, s.images_each)
     s.image_parts = ceil_div(p.samples, s.images_each)
     block = s.images_each * s.rows_each * p.out_w
     s.channels_each = larger(1, smaller(p.channels, COLUMN_BYTES // (s.taps * block * size)))

@@ -6,7 +6,10 @@ import numpy as np
 
 cimport numpy as cnp
 
-from fastconv._core.col2im cimport run_col2im
+from fastconv._core.col2im cimport fits_columns, run_col2im
+from fastconv._core.depthwise cimport run_depthwise
+from fastconv._core.direct cimport fits_direct, run_direct
+from fastconv._core.panels cimport run_panels
 from fastconv._core.problem cimport (
     Geometry,
     Phase,
@@ -16,9 +19,8 @@ from fastconv._core.problem cimport (
     larger,
     smaller,
 )
-from fastconv._core.rows cimport run_depthwise_rows, run_rows
+from fastconv._core.rows cimport run_rows
 from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
-from fastconv._core.taps cimport fits_direct, run_direct, run_panels
 
 cnp.import_array()
 
@@ -101,22 +103,20 @@ cdef Problem phase_problem(const Geometry *g, const Problem *forward, const Phas
     return p
 
 
-def all_finite(cnp.ndarray w, bint contiguous):
-    """Whether no number of a float32 or float64 array is inf or NaN; a sum that overflows counts.
-
-    `contiguous`: the array's numbers, in some order, are all there is between its first and last.
-    """
+def all_finite(cnp.ndarray w):
+    """Whether a float32 or float64 array holds no inf or NaN; a sum that overflows counts."""
     cdef const fc_kernels *kernels = kernels_of(w)
     cdef const char *first = cnp.PyArray_BYTES(w)
-    cdef Py_ssize_t axis, reach
+    cdef Py_ssize_t axis, reach, span = kernels.itemsize
     cdef double wide = 0
     cdef float narrow = 0
-    if not contiguous:
-        return bool(np.isfinite(w).all())
-    for axis in range(4):
+    for axis in range(cnp.PyArray_NDIM(w)):
         reach = cnp.PyArray_STRIDE(w, axis) * (cnp.PyArray_DIM(w, axis) - 1)
-        if reach < 0:
-            first += reach
+        span += abs(reach)
+        first += smaller(reach, 0)
+    # summed as they lie in memory, unless there is something else between them
+    if cnp.PyArray_SIZE(w) == 0 or span != cnp.PyArray_NBYTES(w):
+        return bool(np.isfinite(w).all())
     with nogil:
         if kernels.itemsize == 4:
             kernels.sum(first, cnp.PyArray_SIZE(w), &narrow)
@@ -132,7 +132,7 @@ cdef driver driver_of(str algorithm):
         return run_panels
     if algorithm == "rows":
         return run_rows
-    return run_depthwise_rows
+    return run_depthwise
 
 
 def forward(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray w, bias, cnp.ndarray out, bint relu,
@@ -201,11 +201,16 @@ def grad_x_by_columns(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias
         raise MemoryError("no memory for the workspace of a gradient")
 
 
+def columns_fit(cnp.ndarray numbers):
+    """Whether the columns of GEMM + col2im stay small."""
+    return bool(fits_columns(geometry_of(numbers)))
+
+
 def band_cost(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):
     """How many times the work of its outputs the direct driver does, or None if its band is large.
 
     It multiplies whole padded rows: 1 where there is no kernel width to pad for. `gradient` asks
-    for grad_x, by its first phase.
+    for grad_x, by its phase 0: tap 0 reaches it, and no phase has more taps.
     """
     cdef const Geometry *g = geometry_of(numbers)
     cdef Problem p
@@ -221,12 +226,11 @@ def band_cost(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):
     p.out_row, p.out_column = g.out_w, 1
     if gradient:
         p.channels, p.filters = p.filters, p.channels
-        h = find_phase(g.height, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top,
-                       g.pad_top % g.stride_h)
-        v = find_phase(g.width, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left,
-                       g.pad_left % g.stride_w)
-        p.height, p.width, p.out_h, p.out_w = g.out_h, g.out_w, h.count, v.count
-        p.kernel_h, p.kernel_w = larger(1, h.taps), larger(1, v.taps)
+        h = find_phase(g.height, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, 0)
+        v = find_phase(g.width, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, 0)
+        p.height, p.width = g.out_h, g.out_w
+        p.out_h, p.out_w = larger(1, h.count), larger(1, v.count)
+        p.kernel_h, p.kernel_w = h.taps, v.taps
         p.stride_h = p.stride_w = 1
         p.dilation_h, p.dilation_w, p.pad_top, p.pad_left = h.step, v.step, h.pad, v.pad
         p.out_row = p.out_w

@@ -66,6 +66,16 @@ cdef inline Py_ssize_t round_up(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return ceil_div(a, b) * b
 
 
+cdef inline Py_ssize_t common_divisor(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    # the greatest one: Euclid
+    cdef Py_ssize_t rest
+    while b:
+        rest = a % b
+        a = b
+        b = rest
+    return a
+
+
 # the first of the `count` equal shares (as equal as can be) of `total` begins at 0, ...
 cdef inline Py_ssize_t share(Py_ssize_t total, Py_ssize_t count, Py_ssize_t index) noexcept nogil:
     return total // count * index + smaller(index, total % count)
@@ -153,13 +163,9 @@ cdef inline Phase find_phase(Py_ssize_t size, Py_ssize_t kernel, Py_ssize_t stri
     # Pixel y takes grad[i] * w[r] with i * stride = y + pad - r * dilation.  Write
     # y = q * stride + phase - pad: the taps r with r * dilation = phase (mod stride) reach it.
     cdef Phase found
-    cdef Py_ssize_t a = stride, b = dilation, rest, reach
-    while b:
-        rest = a % b
-        a = b
-        b = rest
-    found.every = stride // a
-    found.step = dilation // a  # grad rows between two taps: every * dilation / stride
+    cdef Py_ssize_t common = common_divisor(stride, dilation), rest, reach
+    found.every = stride // common
+    found.step = dilation // common  # grad rows between two taps: every * dilation / stride
     found.first = 0
     while found.first < smaller(found.every, kernel):
         if (found.first * dilation - phase) % stride == 0:

@@ -1,4 +1,3 @@
 from fastconv._core.problem cimport Problem
 
 cdef int run_rows(const Problem *problem) noexcept nogil
-cdef int run_depthwise_rows(const Problem *problem) noexcept nogil

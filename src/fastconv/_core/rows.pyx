@@ -6,17 +6,15 @@ Dukhan 2019), or to a row of zeros outside of the image.  With few channels the 
 row are neighbours in memory and are taken in one run, from a padded copy where there is padding.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from fastconv._core.patch cimport Patch, copy_patch
 from fastconv._core.problem cimport (
     Blocking,
     Depth,
     Problem,
-    after_inside,
     ceil_div,
     depth_block,
-    first_inside,
     larger,
     make_blocking,
     round_up,
@@ -29,6 +27,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_give,
     fc_workspace_take,
     parallel_for,
+    plain_epilogue,
 )
 
 cdef enum:
@@ -43,7 +42,7 @@ cdef struct Rows:
     Blocking blocking
     Py_ssize_t vectors, panels, height       # of the filters; pixels a tile
     Py_ssize_t strips, panel_parts, units, tasks
-    Py_ssize_t merged, inside, width, runs, group_tiles, pointer_bytes, zero_bytes
+    Py_ssize_t merged, inside, width, group_tiles, pointer_bytes, zero_bytes
 
 
 cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
@@ -53,7 +52,7 @@ cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     cdef Py_ssize_t size = p.kernels.itemsize, group = task // s.panels, panel = task % s.panels
     cdef Py_ssize_t first = share(s.vectors, s.panels, panel) * p.kernels.lanes
     cdef Py_ssize_t wide = share(s.vectors, s.panels, panel + 1) * p.kernels.lanes - first
-    cdef Py_ssize_t filters = smaller(wide, p.filters - first), block, t, c, f
+    cdef Py_ssize_t filters = smaller(wide, p.filters - first), block, t, c
     cdef char *to = <char *> s.packed + panel_offset(s, group, panel) * size
     cdef const char *tap
     cdef Depth d
@@ -63,12 +62,7 @@ cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept no
             for c in range(d.c0, d.c1):
                 tap = p.w + (group * p.w_group + first * p.w_filter + c * p.w_channel
                              + t // p.kernel_w * p.w_row + t % p.kernel_w * p.w_column) * size
-                if size == 4:
-                    for f in range(filters):
-                        (<uint32_t *> to)[f] = (<const uint32_t *> tap)[f * p.w_filter]
-                else:
-                    for f in range(filters):
-                        (<uint64_t *> to)[f] = (<const uint64_t *> tap)[f * p.w_filter]
+                p.kernels.copy(tap, p.w_filter, to, filters)
                 memset(to + filters * size, 0, (wide - filters) * size)
                 to += wide * size
 
@@ -84,20 +78,13 @@ cdef void fill_strip(const Rows *s, Py_ssize_t n, Py_ssize_t row, Py_ssize_t row
                      char *strip) noexcept nogil:
     # the padded rows that `rows` output rows from `row` on read, merged taps only
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t pixel = p.channels * p.kernels.itemsize, q, y
-    cdef Py_ssize_t low = smaller(s.width, first_inside(-p.pad_left, 1, 0))
-    cdef Py_ssize_t high = larger(low, after_inside(-p.pad_left, 1, p.width, s.width))
-    cdef const char *x = p.x + n * p.height * p.width * pixel
-    for q in range((rows - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1):
-        y = row * p.stride_h - p.pad_top + q
-        if y < 0 or y >= p.height or high == low:
-            memset(strip, 0, s.width * pixel)
-        else:
-            memset(strip, 0, low * pixel)
-            p.kernels.copy(x + (y * p.width + low - p.pad_left) * pixel, 1, strip + low * pixel,
-                           (high - low) * p.channels)
-            memset(strip + high * pixel, 0, (s.width - high) * pixel)
-        strip += s.width * pixel
+    cdef Patch w
+    w.height, w.width, w.pixel, w.channels = p.height, p.width, p.channels, p.channels
+    w.y, w.z, w.step_y, w.step_z = row * p.stride_h - p.pad_top, -p.pad_left, 1, 1
+    w.rows = (rows - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1
+    w.columns = s.width
+    copy_patch(p.kernels, p.x + n * p.height * p.width * p.channels * p.kernels.itemsize, &w,
+                strip)
 
 
 cdef void find_rows(const Rows *s, const Depth *d, Py_ssize_t n, Py_ssize_t group,
@@ -146,10 +133,9 @@ cdef void tile_group(const Rows *s, const Depth *d, Py_ssize_t block, Py_ssize_t
     cdef const char *b
     cdef char *out = p.out + (n * p.out_sample + (row + first // p.out_w) * p.out_row
                               + first % p.out_w * p.out_column + group * p.out_group) * size
-    cdef fc_epilogue e
-    e.accumulate = block > 0
-    e.relu = block == s.blocking.blocks - 1 and p.relu
-    e.row_bias = NULL
+    cdef bint last = block == s.blocking.blocks - 1
+    cdef fc_epilogue e = plain_epilogue(block > 0)
+    e.relu = last and p.relu
     for tile in range(tiles):
         at = share(count, tiles, tile)
         find_rows(s, d, n, group, row, first + at, share(count, tiles, tile + 1) - at,
@@ -161,8 +147,7 @@ cdef void tile_group(const Rows *s, const Depth *d, Py_ssize_t block, Py_ssize_t
         start *= lanes
         wide = smaller(vectors * lanes, p.filters - start)
         b = s.packed + (panel_offset(s, group, panel) + d.before * vectors * lanes) * size
-        e.column_bias = NULL
-        if block == s.blocking.blocks - 1 and p.bias != NULL:
+        if last and p.bias != NULL:
             e.column_bias = p.bias + (group * p.filters + start) * size
         for tile in range(tiles):
             at = share(count, tiles, tile)
@@ -205,7 +190,7 @@ cdef void rows_task(void *context, Py_ssize_t task, char *workspace) noexcept no
 cdef Py_ssize_t plan_rows(Rows *s) noexcept nogil:
     # returns the bytes of workspace a thread needs
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, rows, reach, strip_bytes = 0
+    cdef Py_ssize_t size = p.kernels.itemsize, rows, reach, runs, strip_bytes = 0
     cdef Py_ssize_t widest = p.kernels.rows_vectors[1], images = p.samples * p.groups
     s.vectors = ceil_div(p.filters, p.kernels.lanes)
     s.panels = ceil_div(s.vectors, widest)
@@ -223,7 +208,7 @@ cdef Py_ssize_t plan_rows(Rows *s) noexcept nogil:
                 and (s.inside or reach < STRIP_BYTES and s.width < STRIP_BYTES
                      and ((reach + 3 * p.stride_h) * s.width * p.channels * size
                           <= 4 * STRIP_BYTES)))
-    rows = larger(4, STRIP_BYTES // (p.out_w * p.stride_w * p.stride_h * p.channels * size))
+    rows = larger(4, STRIP_BYTES // (s.width * p.stride_h * p.channels * size))
     rows = smaller(rows, p.out_h)
     if p.threads > 1:
         rows = smaller(rows, larger(4, ceil_div(p.out_h * images, 4 * p.threads)))
@@ -234,9 +219,9 @@ cdef Py_ssize_t plan_rows(Rows *s) noexcept nogil:
         s.panel_parts = smaller(s.panels, ceil_div(2 * p.threads, images * s.strips))
     s.units = images * s.strips * s.panel_parts
     s.tasks = smaller(s.units, 8 * p.threads)
-    s.runs = p.kernel_h if s.merged else s.blocking.taps_each
-    s.group_tiles = larger(1, GROUP_POINTERS // (s.runs * s.height))
-    s.pointer_bytes = round_up(s.runs * s.height * s.group_tiles * sizeof(void *), 64)
+    runs = p.kernel_h if s.merged else s.blocking.taps_each
+    s.group_tiles = larger(1, GROUP_POINTERS // (runs * s.height))
+    s.pointer_bytes = round_up(runs * s.height * s.group_tiles * sizeof(void *), 64)
     s.zero_bytes = round_up(s.blocking.channels_each * size, 64)
     if s.merged and not s.inside:
         strip_bytes = ((rows - 1) * p.stride_h + reach) * s.width * p.channels * size
@@ -259,68 +244,5 @@ cdef int run_rows(const Problem *problem) noexcept nogil:
                           p.threads if count > (1 << 16) else 1, 0)
     if not failed:
         failed = parallel_for(rows_task, &s, s.tasks, p.threads, workspace)
-    fc_workspace_give(<void *> s.packed)
-    return failed
-
-
-# -------------------------------------------------------------------------------- depthwise
-
-cdef void depthwise_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    # one filter a channel: lanes over channels, one output pixel after the other
-    cdef const Rows *s = <const Rows *> context
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, line, n, i, j, t, y, z
-    cdef Py_ssize_t pixel = p.groups * size, taps = p.kernel_h * p.kernel_w
-    cdef const void **from_taps = <const void **> workspace
-    cdef char *zeros = workspace + s.pointer_bytes
-    cdef const char *image
-    cdef fc_epilogue e
-    e.accumulate = 0
-    e.relu = p.relu
-    e.row_bias = NULL
-    e.column_bias = p.bias
-    memset(zeros, 0, pixel)
-    for line in range(share(s.units, s.tasks, task), share(s.units, s.tasks, task + 1)):
-        n = line // p.out_h
-        i = line % p.out_h
-        image = p.x + n * p.height * p.width * pixel
-        for j in range(p.out_w):
-            for t in range(taps):
-                y = i * p.stride_h - p.pad_top + t // p.kernel_w * p.dilation_h
-                z = j * p.stride_w - p.pad_left + t % p.kernel_w * p.dilation_w
-                if 0 <= y < p.height and 0 <= z < p.width:
-                    from_taps[t] = image + (y * p.width + z) * pixel
-                else:
-                    from_taps[t] = zeros
-            p.kernels.depthwise(from_taps, taps, s.packed, p.groups,
-                                p.out + (n * p.out_sample + i * p.out_row
-                                         + j * p.out_column) * size, p.groups, &e)
-
-
-cdef int run_depthwise_rows(const Problem *problem) noexcept nogil:
-    cdef Rows s
-    cdef const Problem *p = problem
-    cdef Py_ssize_t size = p.kernels.itemsize, taps = p.kernel_h * p.kernel_w, t, g
-    cdef const char *tap
-    cdef char *to
-    cdef int failed
-    s.problem = p
-    s.packed = <const char *> fc_workspace_take(taps * p.groups * size)
-    if s.packed == NULL:
-        return -1
-    to = <char *> s.packed
-    for t in range(taps):
-        tap = p.w + (t // p.kernel_w * p.w_row + t % p.kernel_w * p.w_column) * size
-        for g in range(p.groups):
-            if size == 4:
-                (<uint32_t *> to)[g] = (<const uint32_t *> tap)[g * p.w_group]
-            else:
-                (<uint64_t *> to)[g] = (<const uint64_t *> tap)[g * p.w_group]
-        to += p.groups * size
-    s.units = p.samples * p.out_h
-    s.tasks = smaller(s.units, 8 * p.threads)
-    s.pointer_bytes = round_up(taps * sizeof(void *), 64)
-    failed = parallel_for(depthwise_task, &s, s.tasks, p.threads,
-                          s.pointer_bytes + p.groups * size + FC_SLACK)
     fc_workspace_give(<void *> s.packed)
     return failed

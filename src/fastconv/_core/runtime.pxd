@@ -66,6 +66,8 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*scatter_add)(const void *, void *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*add_columns)(const void *, const fc_columns *, void *) noexcept nogil
         void (*copy)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*copy_padded)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t,
+                            Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*sum "sum")(const void *, Py_ssize_t, void *) noexcept nogil
         void (*sum_rows)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         void (*depthwise)(const void *const *, Py_ssize_t, const void *, Py_ssize_t, void *,
@@ -97,6 +99,15 @@ cdef extern from "kernels/kernels.h" nogil:
     int fc_isa_usable(int index)
     void *fc_workspace_take(size_t bytes)
     void fc_workspace_give(void *workspace)
+
+
+# The epilogue of a tile that is stored, or added, as it is.
+cdef inline fc_epilogue plain_epilogue(bint accumulate) noexcept nogil:
+    cdef fc_epilogue e
+    e.accumulate = accumulate
+    e.relu = 0
+    e.row_bias = e.column_bias = NULL
+    return e
 
 
 # One piece of a parallel loop: `task` is its number, `workspace` its thread's memory.

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-def band_fits(numbers: Array) -> bool: ...
+def band_fits(numbers: Array, algorithm: str) -> bool: ...
 def grad_w(
     numbers: Array,
     grad: Array,

@@ -78,6 +78,10 @@ typedef struct {
     void (*add_columns)(const void *columns, const fc_columns *geometry, void *plane);
     /* to[q] = from[q * step] */
     void (*copy)(const void *from, ptrdiff_t step, void *to, ptrdiff_t count);
+    /* to[i * ldt + j] = from[i * ldf + (j - low) * step] for low <= j < high, and 0 for the other
+     * j < width; i < rows */
+    void (*copy_padded)(const void *from, ptrdiff_t ldf, ptrdiff_t step, ptrdiff_t rows, void *to,
+                        ptrdiff_t ldt, ptrdiff_t width, ptrdiff_t low, ptrdiff_t high);
     /* *total += the sum of `count` values, over lanes and then pairwise */
     void (*sum)(const void *from, ptrdiff_t count, void *total);
     /* to[j] += sum_i from[i * ldf + j] */

@@ -3,6 +3,7 @@
  * pack_pixels: to[k, q] = x[pixel q shifted by tap k]       one channel of a panel
  * scatter:     out[i, p(q)] = epilogue(tile[i, q])          a tile whose pixels are not neighbours
  * transpose:   to[j, i] = from[i, j]
+ * copy_padded: to[i, j] = from[i, (j - low) * step], zeros at both sides
  */
 
 /* to[0..count) = from[0], from[step], ...; what is written past `count` stays within one vector,
@@ -164,7 +165,10 @@ static void NAME(scatter_add)(const void *source, void *target, ptrdiff_t step, 
  * + left].  The sums of a row stay in registers: a row of the plane is loaded and stored once, where
  * adding tap by tap would wait for the store of the tap before. */
 static void NAME(add_columns)(const void *columns, const fc_columns *g, void *plane) {
-    for (ptrdiff_t y = 0; y < g->height; y++) {
+    /* rows that no tap of these columns reaches are left alone: a tall image comes in many blocks */
+    const ptrdiff_t first = g->row - g->top;
+    const ptrdiff_t last = first + g->rows - 1 + (g->kernel_h - 1) * g->dilation_h;
+    for (ptrdiff_t y = first > 0 ? first : 0; y <= last && y < g->height; y++) {
         for (ptrdiff_t z = 0; z < g->width; z += VL) {
             T *const to = (T *)plane + y * g->width + z;
             vec acc = NAME(load_upto)(to, g->width - z);
@@ -202,6 +206,48 @@ static void NAME(copy)(const void *source, ptrdiff_t step, void *target, ptrdiff
     } else {
         for (ptrdiff_t q = 0; q < count; q++)
             to[q] = from[q * step];
+    }
+}
+
+/* to[0..width) = zeros, from[0], from[step], ..., zeros: `low` in front, up to `high` copied */
+INLINE void NAME(padded_row)(const T *from, const ptrdiff_t step, T *to, ptrdiff_t width,
+                             ptrdiff_t low, ptrdiff_t high) {
+    const ptrdiff_t count = high - low;
+    /* a vector may reach past its part: what comes after it is written later */
+    for (ptrdiff_t j = 0; j < low; j += VL)
+        NAME(store_upto)(to + j, (vec){0}, width - j);
+    to += low;
+    width -= low;
+    ptrdiff_t q = 0;
+    for (; q < count; q += VL) {
+        const vec value = step == 1 ? NAME(load_upto)(from + q, count - q)
+                                    : NAME(load_even)(from + 2 * q, count - q);
+        NAME(store_upto)(to + q, value, width - q);
+    }
+    for (; q < width; q += VL)
+        NAME(store_upto)(to + q, (vec){0}, width - q);
+}
+
+/* to[i * ldt + j] = from[i * ldf + (j - low) * step] for low <= j < high, 0 for other j < width;
+ * i < rows.  Rows of a plane are short: a call of memset and memcpy for each takes longer. */
+static void NAME(copy_padded)(const void *source, ptrdiff_t ldf, ptrdiff_t step, ptrdiff_t rows,
+                              void *target, ptrdiff_t ldt, ptrdiff_t width, ptrdiff_t low,
+                              ptrdiff_t high) {
+    const T *from = source;
+    T *to = target;
+    if (step == 1 && ldf == width && ldt == width && high - low == width) {
+        __builtin_memcpy(to, from, (size_t)(rows * width) * sizeof(T));
+    } else if (step == 1) {
+        for (ptrdiff_t i = 0; i < rows; i++)
+            NAME(padded_row)(from + i * ldf, 1, to + i * ldt, width, low, high);
+    } else if (step == 2) {
+        for (ptrdiff_t i = 0; i < rows; i++)
+            NAME(padded_row)(from + i * ldf, 2, to + i * ldt, width, low, high);
+    } else {
+        for (ptrdiff_t i = 0; i < rows; i++, from += ldf, to += ldt) {
+            for (ptrdiff_t j = 0; j < width; j++)
+                to[j] = j >= low && j < high ? from[(j - low) * step] : 0;
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 #undef UNROLL
 #define UNROLL _Pragma("GCC unroll 8")
 
-/* bias, relu, partial columns: through memory, in a loop all tile sizes share */
+/* bias, relu, sums of partial columns: through memory, in a loop all tile sizes share */
 static __attribute__((noinline)) void NAME(finish_tile)(const T *tile, ptrdiff_t height,
                                                         ptrdiff_t vectors, T *c, ptrdiff_t ldc,
                                                         ptrdiff_t columns,
@@ -25,7 +25,9 @@ static __attribute__((noinline)) void NAME(finish_tile)(const T *tile, ptrdiff_t
 
 INLINE void NAME(store_tile)(vec (*acc)[FC_MAX_VECTORS], const int height, const int vectors, T *c,
                              ptrdiff_t ldc, ptrdiff_t columns, const fc_epilogue *epilogue) {
-    if (columns != vectors * VL || epilogue->relu || epilogue->row_bias || epilogue->column_bias) {
+    const int whole = columns == vectors * VL;
+    if (epilogue->relu || epilogue->row_bias || epilogue->column_bias ||
+        (epilogue->accumulate && !whole)) {
         T tile[FC_MAX_ROWS * FC_MAX_VECTORS * FC_MAX_LANES];
         UNROLL for (int i = 0; i < height; i++) {
             UNROLL for (int v = 0; v < vectors; v++)
@@ -39,9 +41,16 @@ INLINE void NAME(store_tile)(vec (*acc)[FC_MAX_VECTORS], const int height, const
                 NAME(store)(to, NAME(load)(to) + acc[i][v]);
             }
         }
-    } else {
+    } else if (whole) {
         UNROLL for (int i = 0; i < height; i++) {
             UNROLL for (int v = 0; v < vectors; v++) NAME(store)(c + i * ldc + v * VL, acc[i][v]);
+        }
+    } else {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            if (columns > v * VL) {
+                UNROLL for (int i = 0; i < height; i++)
+                    NAME(store_upto)(c + i * ldc + v * VL, acc[i][v], columns - v * VL);
+            }
         }
     }
 }

@@ -86,6 +86,7 @@
      .scatter_add = NAME(scatter_add),                                                             \
      .add_columns = NAME(add_columns),                                                             \
      .copy = NAME(copy),                                                                           \
+     .copy_padded = NAME(copy_padded),                                                             \
      .sum = NAME(sum),                                                                             \
      .sum_rows = NAME(sum_rows),                                                                   \
      .depthwise = NAME(depthwise),                                                                 \

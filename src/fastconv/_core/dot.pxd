@@ -1,0 +1,4 @@
+from fastconv._core.weights cimport Weights
+
+cdef Py_ssize_t plan_dot(Weights *s, int threads) noexcept nogil
+cdef void dot_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil

@@ -1,0 +1,248 @@
+"""grad_w, lanes over filters: register tiles of (channel, tap) x filters.
+
+A block of pixels of grad is packed (pixel, filter); x is read as it lies, one pointer a row of the
+tile, from a padded copy only where there is padding.
+"""
+
+from libc.string cimport memset
+
+from fastconv._core.patch cimport Patch, copy_patch
+from fastconv._core.problem cimport (
+    Geometry,
+    ceil_div,
+    exact_length,
+    larger,
+    round_up,
+    share,
+    smaller,
+)
+from fastconv._core.runtime cimport FC_SLACK, fc_epilogue, plain_epilogue
+from fastconv._core.weights cimport (
+    Part,
+    Weights,
+    find_part,
+    plan_chunks,
+    plan_parts,
+    plan_taps,
+    split_row,
+    sums_of,
+)
+
+cdef enum:
+    BLOCK_PIXELS = 256          # summed before they are added to the others
+    PANELS_EACH = 8             # panels of filters of one task
+
+
+# One block of pixels: lines (sample * out_h + row) first..first+lines-1, columns j0..j0+length-1.
+cdef struct Block:
+    Py_ssize_t first, lines, j0, length
+
+
+cdef Block find_block(const Weights *s, Py_ssize_t index) noexcept nogil:
+    cdef Block b
+    b.first = index // s.column_parts * s.rows_each
+    b.lines = smaller(s.rows_each, s.geometry.samples * s.geometry.out_h - b.first)
+    b.j0 = index % s.column_parts * s.columns_each
+    b.length = smaller(s.columns_each, s.geometry.out_w - b.j0)
+    return b
+
+
+# -------------------------------------------------------------------------------------- x
+
+cdef void copy_rows(const Weights *s, const Part *part, Py_ssize_t n, Py_ssize_t y, Py_ssize_t z,
+                    Py_ssize_t rows, Py_ssize_t width, Py_ssize_t plane, char *to) noexcept nogil:
+    # rows y.. of the part's channels of one image, from column z on: to[c][row][column], its
+    # planes `plane` elements apart, or to[row][column][c]
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t size = s.kernels.itemsize, c, c0 = part.group * s.channels + part.c0
+    cdef Patch w
+    w.height, w.width, w.y, w.z, w.step_y, w.step_z = g.height, g.width, y, z, 1, 1
+    w.rows, w.columns = rows, width
+    if g.channels_last:
+        w.pixel, w.channels = g.channels, part.c1 - part.c0
+        copy_patch(s.kernels, s.x + (n * g.height * g.width * g.channels + c0) * size, &w, to)
+        return
+    w.pixel = w.channels = 1
+    for c in range(part.c1 - part.c0):
+        copy_patch(s.kernels, s.x + (n * g.channels + c0 + c) * g.height * g.width * size, &w,
+                    to + c * plane * size)
+
+
+cdef Py_ssize_t runs_in_image(const Weights *s, const Part *part, const Block *b,
+                              const char **runs, Py_ssize_t *offsets) noexcept nogil:
+    # find_runs where there is no padding: x is read as it lies
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t line, n, i, m, c, r, z, y, pixel = g.channels if g.channels_last else 1
+    cdef Py_ssize_t plane = g.height * g.width, channel = 1 if g.channels_last else plane
+    for line in range(b.lines):
+        n = (b.first + line) // g.out_h
+        i = (b.first + line) % g.out_h
+        y = i * g.stride_h - g.pad_top
+        z = b.j0 * g.stride_w - g.pad_left
+        runs[line] = s.x + (n * g.channels * plane
+                            + (y * g.width + z) * pixel) * s.kernels.itemsize
+    for m in range(part.count):
+        split_row(s, part, m, &c, &r, &z)
+        offsets[m] = ((part.group * s.channels + c) * channel
+                      + (r * g.dilation_h * g.width + z * g.dilation_w) * pixel)
+    return g.stride_w * pixel
+
+
+cdef Py_ssize_t find_runs(const Weights *s, const Part *part, const Block *b, char *band,
+                          const char **runs, Py_ssize_t *offsets) noexcept nogil:
+    # runs[line]: where the block's lines begin for tile row 0; offsets[m]: what tile row m adds.
+    # Returns the step from pixel to pixel.  Fills the band if x cannot be read as it lies.
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t size = s.kernels.itemsize, line = 0, n, i, m, c, r, z, rows, total = 0, last, q
+    cdef Py_ssize_t width = (b.length - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1
+    cdef Py_ssize_t plane = band_rows(s, b, part.r1 - part.r0) * width
+    cdef Py_ssize_t each = part.c1 - part.c0 if g.channels_last else 1
+    if s.inside:
+        return runs_in_image(s, part, b, runs, offsets)
+    # band[c][row][column], or [row][column][c], the rows of one image after those of the one before
+    while line < b.lines:
+        n = (b.first + line) // g.out_h
+        i = (b.first + line) % g.out_h
+        last = smaller(b.lines, line + g.out_h - i)
+        rows = (last - line - 1) * g.stride_h + (part.r1 - part.r0 - 1) * g.dilation_h + 1
+        copy_rows(s, part, n, i * g.stride_h - g.pad_top + part.r0 * g.dilation_h,
+                  b.j0 * g.stride_w - g.pad_left, rows, width, plane,
+                  band + total * width * each * size)
+        for q in range(line, last):
+            runs[q] = band + (total + (q - line) * g.stride_h) * width * each * size
+        total += rows
+        line = last
+    for m in range(part.count):
+        split_row(s, part, m, &c, &r, &z)
+        r = (r - part.r0) * g.dilation_h * width + z * g.dilation_w
+        offsets[m] = r * each + c - part.c0 if g.channels_last else (c - part.c0) * plane + r
+    return g.stride_w * each
+
+
+cdef Py_ssize_t band_rows(const Weights *s, const Block *b, Py_ssize_t taps) noexcept nogil:
+    # rows of the band: every image that the block touches brings its own rim
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t first = b.first % g.out_h
+    cdef Py_ssize_t images = ceil_div(first + b.lines, g.out_h)
+    return (b.lines - images) * g.stride_h + images * ((taps - 1) * g.dilation_h + 1)
+
+
+# ----------------------------------------------------------------------------------- grad
+
+cdef void pack_grad(const Weights *s, const Part *part, const Block *b, Py_ssize_t panel,
+                    char *to) noexcept nogil:
+    # to[pixel][lane] = grad[pixel, filter], zeros beyond the last filter
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t size = s.kernels.itemsize, plane = g.out_h * g.out_w, line = 0, n, i, last, q
+    cdef Py_ssize_t first = share(s.vectors, s.panels, panel) * s.kernels.lanes
+    cdef Py_ssize_t wide = share(s.vectors, s.panels, panel + 1) * s.kernels.lanes - first
+    cdef Py_ssize_t filters = smaller(wide, s.filters - first)
+    cdef Py_ssize_t filter = part.group * s.filters + first
+    cdef const char *grad
+    while line < b.lines:
+        n = (b.first + line) // g.out_h
+        i = (b.first + line) % g.out_h
+        last = smaller(b.lines, line + g.out_h - i)
+        if b.length < g.out_w:
+            last = line + 1
+        q = (last - line) * b.length
+        if g.channels_last:
+            grad = s.grad + ((n * plane + i * g.out_w + b.j0) * g.filters + filter) * size
+            while q > 0:
+                s.kernels.copy(grad, 1, to, filters)
+                memset(to + filters * size, 0, (wide - filters) * size)
+                grad += g.filters * size
+                to += wide * size
+                q -= 1
+        else:
+            grad = s.grad + ((n * g.filters + filter) * plane + i * g.out_w + b.j0) * size
+            s.kernels.transpose(grad, plane, filters, q, to, wide, wide)
+            to += q * wide * size
+        line = last
+
+
+cdef void lanes_block(const Weights *s, const Part *part, const Block *b, Py_ssize_t panel0,
+                      Py_ssize_t panel1, char *sums, char *workspace) noexcept nogil:
+    cdef Py_ssize_t size = s.kernels.itemsize, lanes = s.kernels.lanes
+    cdef Py_ssize_t tiles = ceil_div(part.count, s.height), tile, first, height, panel, i, line
+    cdef Py_ssize_t start, vectors, step, pixels = b.lines * b.length
+    cdef char *band = workspace + s.pointer_bytes + s.packed_bytes
+    cdef char *packed = workspace + s.pointer_bytes
+    cdef const char **runs = <const char **> workspace
+    cdef const void **rows = <const void **> (runs + s.rows_each)
+    cdef Py_ssize_t *offsets = <Py_ssize_t *> (rows + s.rows_each * s.height)
+    cdef fc_epilogue e = plain_epilogue(True)
+    step = find_runs(s, part, b, band, runs, offsets)
+    start = share(s.vectors, s.panels, panel0) * lanes
+    for panel in range(panel0, panel1):
+        pack_grad(s, part, b, panel,
+                  packed + (share(s.vectors, s.panels, panel) * lanes - start) * pixels * size)
+    for tile in range(tiles):
+        first = share(part.count, tiles, tile)
+        height = share(part.count, tiles, tile + 1) - first
+        for line in range(b.lines):
+            for i in range(height):
+                rows[line * height + i] = runs[line] + offsets[first + i] * size
+        for panel in range(panel0, panel1):
+            i = share(s.vectors, s.panels, panel) * lanes
+            vectors = share(s.vectors, s.panels, panel + 1) - i // lanes
+            s.kernels.rows[height][vectors](
+                rows, b.lines, b.length, step, packed + (i - start) * pixels * size,
+                sums + (first * s.padded_filters + i) * size, s.padded_filters, vectors * lanes, &e)
+
+
+cdef void lanes_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
+    cdef const Weights *s = <const Weights *> context
+    cdef Py_ssize_t size = s.kernels.itemsize, lanes = s.kernels.lanes
+    cdef Py_ssize_t piece = task % s.panel_parts, rest = task // s.panel_parts, m, index
+    cdef Py_ssize_t parts = s.geometry.groups * s.channel_parts * s.tap_parts
+    cdef Py_ssize_t chunk = rest // parts
+    cdef Py_ssize_t panel0 = share(s.panels, s.panel_parts, piece)
+    cdef Py_ssize_t panel1 = share(s.panels, s.panel_parts, piece + 1)
+    cdef Py_ssize_t f0 = share(s.vectors, s.panels, panel0) * lanes
+    cdef Py_ssize_t f1 = share(s.vectors, s.panels, panel1) * lanes
+    cdef Part part = find_part(s, rest % parts)
+    cdef char *sums = sums_of(s, chunk, &part)
+    cdef Block b
+    for m in range(part.count):
+        memset(sums + (m * s.padded_filters + f0) * size, 0, (f1 - f0) * size)
+    for index in range(share(s.blocks, s.chunks, chunk), share(s.blocks, s.chunks, chunk + 1)):
+        b = find_block(s, index)
+        lanes_block(s, &part, &b, panel0, panel1, sums, workspace)
+
+
+# ----------------------------------------------------------------------------------- plan
+
+cdef Py_ssize_t plan_lanes(Weights *s, int threads) noexcept nogil:
+    # returns the bytes of workspace a thread needs
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t size = s.kernels.itemsize, channel_bytes, images, pixels = BLOCK_PIXELS
+    if s.highest:
+        pixels = exact_length(g.samples * g.out_h * g.out_w)
+    s.vectors = ceil_div(s.filters, s.kernels.lanes)
+    s.padded_filters = s.vectors * s.kernels.lanes
+    s.panels = ceil_div(s.vectors, s.kernels.rows_vectors[1])
+    s.height = s.kernels.max_rows
+    while s.kernels.rows_vectors[s.height] < ceil_div(s.vectors, s.panels):
+        s.height -= 1
+    s.column_parts = ceil_div(g.out_w, pixels)
+    s.columns_each = ceil_div(g.out_w, s.column_parts)
+    s.rows_each = 1 if s.column_parts > 1 else larger(1, pixels // g.out_w)
+    s.rows_each = smaller(s.rows_each, g.samples * g.out_h)
+    s.blocks = ceil_div(g.samples * g.out_h, s.rows_each) * s.column_parts
+    s.panel_parts = ceil_div(s.panels, PANELS_EACH)
+    # at the most, a block touches this many images
+    images = smaller(g.samples, (s.rows_each - 2) // g.out_h + 2 if s.rows_each > 1 else 1)
+    channel_bytes = plan_taps(s, s.rows_each, s.columns_each, images)
+    plan_chunks(s, g.groups * ceil_div(s.depth, s.height) * s.panels)
+    plan_parts(s, channel_bytes, s.chunks * s.panel_parts, threads)
+    if threads > 1 and (s.chunks * s.panel_parts * g.groups * s.channel_parts * s.tap_parts
+                        < 2 * threads):
+        s.panel_parts = s.panels
+    s.band_bytes = channel_bytes * s.channels_each
+    s.packed_bytes = round_up(s.rows_each * s.columns_each * s.kernels.lanes * size
+                              * ceil_div(s.vectors, s.panels)
+                              * ceil_div(s.panels, s.panel_parts), 64)
+    s.pointer_bytes = round_up((s.rows_each * (s.height + 1)
+                                + s.channels_each * s.tap_rows_each * g.kernel_w) * 8, 64)
+    return s.band_bytes + s.packed_bytes + s.pointer_bytes + FC_SLACK
