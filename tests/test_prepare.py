@@ -5,9 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from arrays import ramp
+from arrays import assert_same, ramp
+from cases import CONV_CASES, DATA_FORMATS, NAMED
+from problems import conv_problem, every
 
 import fastconv as fc
+from fastconv import plan
 
 
 @pytest.mark.parametrize("data_format", ["NCHW", "NHWC"])
@@ -27,6 +30,54 @@ def test_prepared_convolutions_give_what_conv2d_gives(data_format, bias, x_shape
     out = np.empty_like(want)
     assert prepared(x, out=out) is out
     np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("case", CONV_CASES, ids=str)
+@every(dtype=["float32", "float64", "int64"])
+@every(data_format=DATA_FORMATS)
+def test_every_case_gives_the_bits_of_conv2d(isa, case, dtype, data_format):
+    """Packed before or now: of a whole batch, and of one image, which may do without packing."""
+    problem = conv_problem("conv2d", case, dtype)
+    x, w, bias, _ = problem.arrays_in(data_format)
+    keywords = problem.keywords_in(data_format)
+    prepared = fc.prepare_conv2d(w, bias, **keywords, x_shape=x.shape)
+    for images in (x, x[:1]):
+        out = np.full_like(fc.conv2d(images, w, bias, **keywords), -1)
+        assert_same(prepared(images, out=out), fc.conv2d(images, w, bias, **keywords))
+
+
+def test_weights_are_packed_once(monkeypatch):
+    packed = []
+    pack = plan.conv.pack
+    monkeypatch.setattr(plan.conv, "pack", lambda *a: packed.append(a[-1]) or pack(*a))
+    problem = conv_problem("conv2d", NAMED["3x3_64_to_64"], "float32")
+    x, keywords = problem.x, problem.case.keywords
+    prepared = fc.prepare_conv2d(problem.w, **keywords)
+    assert not packed
+    prepared(x), prepared(x), prepared(x[:1])
+    assert packed == [prepared.algorithm]
+    known = fc.prepare_conv2d(problem.w, **keywords, x_shape=x.shape)
+    assert len(packed) == 2
+    known(x)
+    assert len(packed) == 2
+
+
+def test_each_precision_has_weights_of_its_own(isa):
+    problem = conv_problem("conv2d", NAMED["3x3_64_to_64"], "float64")
+    prepared = fc.prepare_conv2d(problem.w, **problem.case.keywords, x_shape=problem.x.shape)
+    for level in ("highest", "high", "highest"):
+        with fc.precision(level):
+            want = fc.conv2d(problem.x, problem.w, **problem.case.keywords)
+            assert_same(prepared(problem.x), want)
+
+
+def test_infinite_weights_meet_no_padding(isa):
+    x, w = ramp(1, 2, 5, 5) + 1, ramp(3, 2, 3, 3)
+    w[0, 0, 0, 0] = np.inf
+    for padding in (0, 1):
+        want = fc.conv2d(x, w, padding=padding)
+        assert_same(fc.prepare_conv2d(w, padding=padding)(x), want)
+        assert_same(fc.prepare_conv2d(w, padding=padding, x_shape=x.shape)(x), want)
 
 
 def test_prepared_weights_are_copies():

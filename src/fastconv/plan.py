@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import by_taps
-from ._core import conv, pool, pool_gradients, weights
+from ._core import conv, pool, pool_gradients, runtime, weights
 from .geometry import ConvGeometry, PoolGeometry
 from .threads import current, current_precision, useful_threads
 
@@ -33,6 +33,7 @@ class Row:
     name: str
     accepts: Callable[[ConvGeometry], bool]
     run: Callable[..., None]
+    packs: bool = True
 
 
 def _threads(geometry: ConvGeometry) -> int:
@@ -54,11 +55,46 @@ def _depthwise_last(geometry: ConvGeometry) -> bool:
     return _channels_last(geometry) and geometry.channels == geometry.filters == geometry.groups
 
 
+class Prepared:
+    """Weights that stay: looked through once, and packed once for each way that needs them.
+
+    `w` is as `forward` takes it and must not change. Threads may share it.
+    """
+
+    def __init__(self, w: Array) -> None:
+        self.w = w
+        self.takes_zeros = _takes_zeros(w)
+        self._packed: dict[tuple[str, bool, str], Array] = {}
+
+    def packed(self, geometry: ConvGeometry, name: str) -> Array:
+        """Return the weights as a row packs them."""
+        key = name, _highest(), runtime.isa()
+        found = self._packed.get(key)
+        if found is None:
+            found = conv.pack(geometry.numbers, self.w, _threads(geometry), key[1], name)
+            self._packed[key] = found
+        return found
+
+    def prepare(self, geometry: ConvGeometry) -> None:
+        """Pack for a geometry now rather than at the first call."""
+        row = choose("forward", geometry)
+        if row.packs and not _empty(geometry) and (self.takes_zeros or not geometry.padded):
+            self.packed(geometry, row.name)
+
+
 def _forward_by(name: str) -> Callable[..., None]:
     def run(
-        geometry: ConvGeometry, x: Array, w: Array, bias: Array | None, out: Array, relu: bool
+        geometry: ConvGeometry,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        out: Array,
+        relu: bool,
+        prepared: Prepared | None = None,
     ) -> None:
-        conv.forward(geometry.numbers, x, w, bias, out, relu, _threads(geometry), _highest(), name)
+        packed = None if prepared is None else prepared.packed(geometry, name)
+        numbers, threads, highest = geometry.numbers, _threads(geometry), _highest()
+        conv.forward(numbers, x, w, bias, out, relu, threads, highest, name, packed)
 
     return run
 
@@ -127,7 +163,7 @@ FORWARD = (
     Row("rows", _channels_last, _forward_by("rows")),
     Row("direct", _band_pays(gradient=False), _forward_by("direct")),
     Row("panels", lambda geometry: not _channels_last(geometry), _forward_by("panels")),
-    Row("taps", lambda geometry: True, by_taps.forward),
+    Row("taps", lambda geometry: True, by_taps.forward, packs=False),
 )
 GRAD_X = (
     Row(
@@ -155,7 +191,7 @@ def choose(op: str, geometry: ConvGeometry) -> Row:
     return next(row for row in ROWS[op] if row.accepts(geometry))
 
 
-def algorithm(geometry: ConvGeometry, dtype: object = None) -> str:
+def algorithm(geometry: ConvGeometry) -> str:
     """Return the name of the row that the forward pass of a geometry runs."""
     return choose("forward", geometry).name
 
@@ -176,17 +212,26 @@ def _takes_zeros(w: Array) -> bool:
 
 
 def forward(
-    geometry: ConvGeometry, x: Array, w: Array, bias: Array | None, out: Array, relu: bool
+    geometry: ConvGeometry,
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    out: Array,
+    relu: bool,
+    prepared: Prepared | None = None,
 ) -> None:
-    """Fill out with the convolution of x with w."""
+    """Fill out with the convolution of x with w; `prepared` holds w."""
     if _empty(geometry):
         by_taps.start(out, bias, geometry.data_format)
         if relu:
             np.maximum(out, 0, out=out)
-    elif geometry.padded and not _takes_zeros(w):
-        by_taps.forward(geometry, x, w, bias, out, relu)
+        return
+    clean = not geometry.padded or (prepared.takes_zeros if prepared else _takes_zeros(w))
+    row = choose("forward", geometry) if clean else FORWARD[-1]
+    if prepared is not None and row.packs:
+        row.run(geometry, x, w, bias, out, relu, prepared)
     else:
-        choose("forward", geometry).run(geometry, x, w, bias, out, relu)
+        row.run(geometry, x, w, bias, out, relu)
 
 
 def grad_x(geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, out: Array) -> None:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 def all_finite(w: Array) -> bool: ...
+def pack(numbers: Array, w: Array, threads: int, highest: bool, algorithm: str) -> Array: ...
 def forward(
     numbers: Array,
     x: Array,
@@ -15,6 +16,7 @@ def forward(
     threads: int,
     highest: bool,
     algorithm: str,
+    packed: Array | None = None,
 ) -> None: ...
 def grad_x(
     numbers: Array,

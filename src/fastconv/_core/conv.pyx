@@ -7,8 +7,9 @@ import numpy as np
 cimport numpy as cnp
 
 from fastconv._core.col2im cimport fits_columns, run_col2im
-from fastconv._core.depthwise cimport run_depthwise
+from fastconv._core.depthwise cimport depthwise_bytes, pack_depthwise, run_depthwise
 from fastconv._core.direct cimport fits_direct, run_direct
+from fastconv._core.packing cimport packer
 from fastconv._core.panels cimport run_panels
 from fastconv._core.problem cimport (
     Geometry,
@@ -19,12 +20,21 @@ from fastconv._core.problem cimport (
     larger,
     smaller,
 )
-from fastconv._core.rows cimport run_rows
+from fastconv._core.rows cimport pack_rows, rows_bytes, run_rows
 from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
+from fastconv._core.taps cimport pack_taps, taps_bytes
 
 cnp.import_array()
 
-ctypedef int (*driver)(const Problem *problem) noexcept nogil
+cdef enum:
+    PACKED_ALIGNMENT = 64
+
+
+# a way to run a problem, and how it packs the weights
+cdef struct Driver:
+    int (*run)(const Problem *problem) noexcept nogil
+    Py_ssize_t (*bytes)(const Problem *problem) noexcept nogil
+    packer pack
 
 
 cdef const fc_kernels *kernels_of(cnp.ndarray array):
@@ -47,6 +57,7 @@ cdef Problem forward_problem(const Geometry *g, cnp.ndarray x, cnp.ndarray w, ob
     p.x = cnp.PyArray_BYTES(x)
     p.x_end = p.x + cnp.PyArray_NBYTES(x)
     p.w = cnp.PyArray_BYTES(w)
+    p.packed = NULL
     p.bias = NULL if bias is None else cnp.PyArray_BYTES(bias)
     p.out = cnp.PyArray_BYTES(out)
     p.relu = relu
@@ -125,25 +136,44 @@ def all_finite(cnp.ndarray w):
     return isfinite(narrow) and isfinite(wide)
 
 
-cdef driver driver_of(str algorithm):
+cdef Driver driver_of(str algorithm):
+    cdef Driver driver
     if algorithm == "direct":
-        return run_direct
-    if algorithm == "panels":
-        return run_panels
-    if algorithm == "rows":
-        return run_rows
-    return run_depthwise
+        driver.run, driver.bytes, driver.pack = run_direct, taps_bytes, pack_taps
+    elif algorithm == "panels":
+        driver.run, driver.bytes, driver.pack = run_panels, taps_bytes, pack_taps
+    elif algorithm == "rows":
+        driver.run, driver.bytes, driver.pack = run_rows, rows_bytes, pack_rows
+    else:
+        driver.run, driver.bytes, driver.pack = run_depthwise, depthwise_bytes, pack_depthwise
+    return driver
+
+
+def pack(cnp.ndarray numbers, cnp.ndarray w, int threads, bint highest, str algorithm):
+    """Return the weights as an algorithm packs them, for any geometry with the same kernel."""
+    cdef Problem p = forward_problem(geometry_of(numbers), w, w, None, w, False, threads, highest)
+    cdef Driver driver = driver_of(algorithm)
+    cdef cnp.ndarray packed = np.empty(driver.bytes(&p) + PACKED_ALIGNMENT, np.uint8)
+    cdef int failed
+    packed = packed[PACKED_ALIGNMENT - <size_t> cnp.PyArray_DATA(packed) % PACKED_ALIGNMENT:]
+    with nogil:
+        failed = driver.pack(&p, cnp.PyArray_BYTES(packed))
+    if failed:
+        raise MemoryError("no memory to pack weights")
+    return packed
 
 
 def forward(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray w, bias, cnp.ndarray out, bint relu,
-            int threads, bint highest, str algorithm):
-    """Fill out with the convolution of x with w."""
+            int threads, bint highest, str algorithm, cnp.ndarray packed=None):
+    """Fill out with the convolution of x with w; `packed` is what `pack` made of w."""
     cdef Problem p = forward_problem(geometry_of(numbers), x, w, bias, out, relu, threads,
                                      highest)
-    cdef driver run = driver_of(algorithm)
+    cdef Driver driver = driver_of(algorithm)
     cdef int failed
+    if packed is not None:
+        p.packed = cnp.PyArray_BYTES(packed)
     with nogil:
-        failed = run(&p)
+        failed = driver.run(&p)
     if failed:
         raise MemoryError("no memory for the workspace of a convolution")
 
@@ -153,7 +183,7 @@ def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarr
     """Fill out with the gradient for the image: one problem a phase of its rows and columns."""
     cdef const Geometry *g = geometry_of(numbers)
     cdef Problem whole = forward_problem(g, grad, w, bias, out, False, threads, highest), p
-    cdef driver run = driver_of(algorithm)
+    cdef Driver driver = driver_of(algorithm)
     cdef Phase h, v
     cdef Py_ssize_t a, b, y, z
     cdef int failed = 0
@@ -169,7 +199,7 @@ def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarr
                 continue
             p = phase_problem(g, &whole, &h, &v, a, b, highest)
             with nogil:
-                failed = run(&p)
+                failed = driver.run(&p)
             if failed:
                 raise MemoryError("no memory for the workspace of a gradient")
 

@@ -7,12 +7,11 @@ One output pixel after the other, from pointers to the pixels under its taps.
 
 from libc.string cimport memset
 
+from fastconv._core.packing cimport give_packed, take_packed
 from fastconv._core.problem cimport Problem, round_up, share, smaller
 from fastconv._core.runtime cimport (
     FC_SLACK,
     fc_epilogue,
-    fc_workspace_give,
-    fc_workspace_take,
     parallel_for,
     plain_epilogue,
 )
@@ -54,26 +53,33 @@ cdef void depthwise_task(void *context, Py_ssize_t task, char *workspace) noexce
                                          + j * p.out_column) * size, p.groups, &e)
 
 
-cdef int run_depthwise(const Problem *problem) noexcept nogil:
-    cdef Depthwise s
-    cdef const Problem *p = problem
-    cdef Py_ssize_t size = p.kernels.itemsize, taps = p.kernel_h * p.kernel_w, t
+cdef Py_ssize_t depthwise_bytes(const Problem *p) noexcept nogil:
+    return p.kernel_h * p.kernel_w * p.groups * p.kernels.itemsize
+
+
+cdef int pack_depthwise(const Problem *p, char *to) noexcept nogil:
+    cdef Py_ssize_t size = p.kernels.itemsize, t
     cdef const char *tap
-    cdef char *to
-    cdef int failed
-    s.problem = p
-    s.packed = <const char *> fc_workspace_take(taps * p.groups * size)
-    if s.packed == NULL:
-        return -1
-    to = <char *> s.packed
-    for t in range(taps):
+    for t in range(p.kernel_h * p.kernel_w):
         tap = p.w + (t // p.kernel_w * p.w_row + t % p.kernel_w * p.w_column) * size
         p.kernels.copy(tap, p.w_group, to, p.groups)
         to += p.groups * size
+    return 0
+
+
+cdef int run_depthwise(const Problem *problem) noexcept nogil:
+    cdef Depthwise s
+    cdef const Problem *p = problem
+    cdef Py_ssize_t size = p.kernels.itemsize, taps = p.kernel_h * p.kernel_w
+    cdef int failed
+    s.problem = p
+    s.packed = take_packed(p, depthwise_bytes(p), pack_depthwise)
+    if s.packed == NULL:
+        return -1
     s.units = p.samples * p.out_h
     s.tasks = smaller(s.units, 8 * p.threads)
     s.pointer_bytes = round_up(taps * sizeof(void *), 64)
     failed = parallel_for(depthwise_task, &s, s.tasks, p.threads,
                           s.pointer_bytes + p.groups * size + FC_SLACK)
-    fc_workspace_give(<void *> s.packed)
+    give_packed(p, s.packed)
     return failed

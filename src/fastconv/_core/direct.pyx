@@ -7,6 +7,7 @@ wastes fewer lanes, flattened over the padded width.
 
 from libc.string cimport memset
 
+from fastconv._core.packing cimport give_packed, take_packed
 from fastconv._core.patch cimport Patch, copy_patch
 from fastconv._core.problem cimport (
     Blocking,
@@ -21,8 +22,8 @@ from fastconv._core.problem cimport (
     share,
     smaller,
 )
-from fastconv._core.runtime cimport FC_SLACK, fc_copy, fc_workspace_give, parallel_for
-from fastconv._core.taps cimport MAX_DEPTH, Panel, Taps, flatten, multiply, pack_weights
+from fastconv._core.runtime cimport FC_SLACK, fc_copy, parallel_for
+from fastconv._core.taps cimport MAX_DEPTH, Panel, Taps, flatten, multiply, pack_taps, taps_bytes
 
 cdef enum:
     BAND_BYTES = 1 << 19        # kept in the second-level cache
@@ -218,12 +219,12 @@ cdef bint fits_direct(const Problem *problem) noexcept nogil:
 cdef int run_direct(const Problem *problem) noexcept nogil:
     cdef Direct s
     cdef Problem p = flatten(problem)
-    cdef int failed
+    cdef int failed = -1
     s.taps.problem = &p
     s.taps.blocking = make_blocking(&p, 8)
-    failed = pack_weights(&s.taps)
-    if not failed:
+    s.taps.packed = take_packed(&p, taps_bytes(&p), pack_taps)
+    if s.taps.packed != NULL:
         workspace = plan_direct(&s)
         failed = parallel_for(direct_task, &s, s.tasks, p.threads, workspace)
-    fc_workspace_give(<void *> s.taps.packed)
+        give_packed(&p, s.taps.packed)
     return failed

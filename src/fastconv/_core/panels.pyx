@@ -7,6 +7,7 @@ panels inside).
 
 from libc.string cimport memset
 
+from fastconv._core.packing cimport give_packed, take_packed
 from fastconv._core.problem cimport (
     Blocking,
     Depth,
@@ -21,7 +22,7 @@ from fastconv._core.problem cimport (
     share,
     smaller,
 )
-from fastconv._core.runtime cimport FC_SLACK, fc_copy, fc_kernels, fc_workspace_give, parallel_for
+from fastconv._core.runtime cimport FC_SLACK, fc_copy, fc_kernels, parallel_for
 from fastconv._core.taps cimport (
     MAX_DEPTH,
     Panel,
@@ -29,7 +30,8 @@ from fastconv._core.taps cimport (
     contiguous_filters,
     flatten,
     multiply,
-    pack_weights,
+    pack_taps,
+    taps_bytes,
 )
 
 cdef enum:
@@ -210,16 +212,17 @@ cdef Py_ssize_t plan_panels(Panels *s) noexcept nogil:
 cdef int run_panels(const Problem *problem) noexcept nogil:
     cdef Panels s
     cdef Problem p = flatten(problem)
-    cdef int failed = 0
+    cdef int failed
+    cdef bint unpacked = (p.packed == NULL and p.samples * p.out_h * p.out_w <= FEW_PIXELS
+                          and contiguous_filters(&p))
     s.taps.problem = &p
     s.taps.packed = NULL
-    if p.samples * p.out_h * p.out_w <= FEW_PIXELS and contiguous_filters(&p):
-        s.taps.blocking = make_blocking(&p, 3)
-    else:
-        s.taps.blocking = make_blocking(&p, 8)
-        failed = pack_weights(&s.taps)
-    if not failed:
-        workspace = plan_panels(&s)
-        failed = parallel_for(panel_task, &s, s.tasks, p.threads, workspace)
-    fc_workspace_give(<void *> s.taps.packed)
+    s.taps.blocking = make_blocking(&p, 3 if unpacked else 8)
+    if not unpacked:
+        s.taps.packed = take_packed(&p, taps_bytes(&p), pack_taps)
+        if s.taps.packed == NULL:
+            return -1
+    workspace = plan_panels(&s)
+    failed = parallel_for(panel_task, &s, s.tasks, p.threads, workspace)
+    give_packed(&p, s.taps.packed)
     return failed

@@ -26,6 +26,7 @@ cdef struct Problem:
     const char *x
     const char *x_end
     const char *w
+    const char *packed                           # w as the driver packs it, or NULL: it does so now
     const char *bias
     char *out
     int relu, threads, channels_last

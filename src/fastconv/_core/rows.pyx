@@ -8,6 +8,7 @@ row are neighbours in memory and are taken in one run, from a padded copy where 
 
 from libc.string cimport memset
 
+from fastconv._core.packing cimport PARALLEL_BYTES, give_packed, take_packed
 from fastconv._core.patch cimport Patch, copy_patch
 from fastconv._core.problem cimport (
     Blocking,
@@ -24,8 +25,6 @@ from fastconv._core.problem cimport (
 from fastconv._core.runtime cimport (
     FC_SLACK,
     fc_epilogue,
-    fc_workspace_give,
-    fc_workspace_take,
     parallel_for,
     plain_epilogue,
 )
@@ -187,13 +186,19 @@ cdef void rows_task(void *context, Py_ssize_t task, char *workspace) noexcept no
         rows_unit(s, unit, workspace)
 
 
+cdef void plan_filters(Rows *s) noexcept nogil:
+    # the panels of filters, which decide how the weights are packed
+    cdef const Problem *p = s.problem
+    s.blocking = make_blocking(p, 8)
+    s.vectors = ceil_div(p.filters, p.kernels.lanes)
+    s.panels = ceil_div(s.vectors, p.kernels.rows_vectors[1])
+
+
 cdef Py_ssize_t plan_rows(Rows *s) noexcept nogil:
     # returns the bytes of workspace a thread needs
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, rows, reach, runs, strip_bytes = 0
-    cdef Py_ssize_t widest = p.kernels.rows_vectors[1], images = p.samples * p.groups
-    s.vectors = ceil_div(p.filters, p.kernels.lanes)
-    s.panels = ceil_div(s.vectors, widest)
+    cdef Py_ssize_t images = p.samples * p.groups
     s.height = p.kernels.max_rows
     while p.kernels.rows_vectors[s.height] < ceil_div(s.vectors, s.panels):
         s.height -= 1
@@ -228,21 +233,29 @@ cdef Py_ssize_t plan_rows(Rows *s) noexcept nogil:
     return s.pointer_bytes + s.zero_bytes + strip_bytes + FC_SLACK
 
 
+cdef Py_ssize_t rows_bytes(const Problem *p) noexcept nogil:
+    cdef Py_ssize_t padded = round_up(p.filters, p.kernels.lanes)
+    return p.groups * padded * p.channels * p.kernel_h * p.kernel_w * p.kernels.itemsize
+
+
+cdef int pack_rows(const Problem *p, char *to) noexcept nogil:
+    cdef Rows s
+    s.problem = p
+    s.packed = to
+    plan_filters(&s)
+    return parallel_for(pack_task, &s, p.groups * s.panels,
+                        p.threads if rows_bytes(p) > PARALLEL_BYTES else 1, 0)
+
+
 cdef int run_rows(const Problem *problem) noexcept nogil:
     cdef Rows s
-    cdef const Problem *p = problem
-    cdef Py_ssize_t workspace, count
     cdef int failed
-    s.problem = p
-    s.blocking = make_blocking(p, 8)
-    workspace = plan_rows(&s)
-    count = p.groups * s.vectors * p.kernels.lanes * p.channels * p.kernel_h * p.kernel_w
-    s.packed = <const char *> fc_workspace_take(count * p.kernels.itemsize)
+    s.problem = problem
+    plan_filters(&s)
+    s.packed = take_packed(problem, rows_bytes(problem), pack_rows)
     if s.packed == NULL:
         return -1
-    failed = parallel_for(pack_task, &s, p.groups * s.panels,
-                          p.threads if count > (1 << 16) else 1, 0)
-    if not failed:
-        failed = parallel_for(rows_task, &s, s.tasks, p.threads, workspace)
-    fc_workspace_give(<void *> s.packed)
+    workspace = plan_rows(&s)
+    failed = parallel_for(rows_task, &s, s.tasks, problem.threads, workspace)
+    give_packed(problem, s.packed)
     return failed

@@ -27,8 +27,9 @@ cdef inline bint contiguous_filters(const Problem *p) noexcept nogil:
             and p.w_channel == p.kernel_h * p.kernel_w)
 
 
-# packs the weights as `blocking` says; -1 if there is no memory
-cdef int pack_weights(Taps *s) noexcept nogil
+# the weights, packed for make_blocking's tiles
+cdef Py_ssize_t taps_bytes(const Problem *p) noexcept nogil
+cdef int pack_taps(const Problem *p, char *to) noexcept nogil
 
 # out[filter, segments] = the sums of one depth block over `count` panels
 cdef void multiply(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t group,

@@ -7,8 +7,17 @@ Every output is the sum over (channel, tap) in the same order and the same depth
 its pixel falls in a tile: results depend neither on threads nor on the rest of the batch.
 """
 
-from fastconv._core.problem cimport Blocking, Depth, Problem, depth_block, share, tile_start
-from fastconv._core.runtime cimport fc_epilogue, fc_workspace_take, parallel_for, plain_epilogue
+from fastconv._core.packing cimport PARALLEL_BYTES
+from fastconv._core.problem cimport (
+    Blocking,
+    Depth,
+    Problem,
+    depth_block,
+    make_blocking,
+    share,
+    tile_start,
+)
+from fastconv._core.runtime cimport fc_epilogue, parallel_for, plain_epilogue
 
 cdef enum:
     TILE_BYTES = 8 * 8 * 64
@@ -62,14 +71,17 @@ cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept no
               <char *> s.packed)
 
 
-cdef int pack_weights(Taps *s) noexcept nogil:
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t count = p.groups * p.filters * p.channels * p.kernel_h * p.kernel_w
-    cdef int threads = p.threads if count > (1 << 16) else 1
-    s.packed = <const char *> fc_workspace_take(count * p.kernels.itemsize)
-    if s.packed == NULL:
-        return -1
-    return parallel_for(pack_task, s, p.groups * s.blocking.tiles, threads, 0)
+cdef Py_ssize_t taps_bytes(const Problem *p) noexcept nogil:
+    return p.groups * p.filters * p.channels * p.kernel_h * p.kernel_w * p.kernels.itemsize
+
+
+cdef int pack_taps(const Problem *p, char *to) noexcept nogil:
+    cdef Taps s
+    s.problem = p
+    s.packed = to
+    s.blocking = make_blocking(p, 8)
+    return parallel_for(pack_task, &s, p.groups * s.blocking.tiles,
+                        p.threads if taps_bytes(p) > PARALLEL_BYTES else 1, 0)
 
 
 # ------------------------------------------------------------------------------- multiply

@@ -9,7 +9,7 @@ import numpy as np
 from .. import plan
 from ..geometry import ConvGeometry, checked_arguments, conv_geometry, plain_shape
 from . import run
-from .arrays import as_array, checked_bias, checked_dtypes, conv_dtypes
+from .arrays import as_array, checked_bias, checked_dtypes, conv_dtypes, strided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,15 +34,15 @@ def prepare_conv2d(
     data_format: str = "NCHW",
     x_shape: Sequence[int] | None = None,
 ) -> PreparedConv2D:
-    """Check and copy the weights of `conv2d` once, for many calls.
+    """Check, copy and pack the weights of `conv2d` once, for many calls.
 
     Parameters
     ----------
     w, bias, stride, padding, dilation, groups, activation, data_format
         As in `conv2d`. The weights are copied: what becomes of `w` and `bias` later is no matter.
     x_shape : sequence of int, optional
-        The shape of the images to come, in the layout of `data_format`. Images of other shapes
-        are taken as well.
+        The shape of the images to come, in the layout of `data_format`: the weights are packed for
+        them at once, else at the first call. Images of other shapes are taken as well.
 
     Returns
     -------
@@ -98,11 +98,13 @@ class PreparedConv2D:
             filters = run.logical(w, self._arguments[-1]).shape[0]
             bias = checked_bias(name, bias, filters).copy()
         self._x_shape = None if x_shape is None else plain_shape(name, "x_shape", x_shape)
-        self._latest: tuple[ConvGeometry, np.dtype] | None = None
-        if self._x_shape is not None:
-            self._latest = self._geometry(name, self._x_shape, w.shape), result
         self._bias = bias
         self._w = np.array(w, dtype=result, order="C")
+        self._latest: ConvGeometry | None = None
+        self._prepared: dict[np.dtype, plan.Prepared] = {}
+        if self._x_shape is not None:
+            self._latest = self._geometry(name, self._x_shape, w.shape)
+            self._weights(conv_dtypes(name, "w", w, "w", w).compute).prepare(self._latest)
 
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
         """Return ``conv2d(x, w, bias, ...)``.
@@ -118,15 +120,25 @@ class PreparedConv2D:
         x = as_array(name, "x", x)
         dtypes = conv_dtypes(name, "x", x, "w", self._w)
         geometry = self._geometry(name, x.shape, self._w.shape)
-        y = run.forward(name, geometry, dtypes, x, self._w, self._bias, out, self._relu)
-        self._latest = geometry, dtypes.compute
+        prepared = self._weights(dtypes.compute)
+        y = run.forward(
+            name, geometry, dtypes, x, prepared.w, self._bias, out, self._relu, prepared=prepared
+        )
+        self._latest = geometry
         return y
+
+    def _weights(self, compute: np.dtype) -> plan.Prepared:
+        """Return the weights in the dtype of a computation, which x and the precision decide."""
+        prepared = self._prepared.get(compute)
+        if prepared is None:
+            w = strided(run.logical(self._w, self._arguments[-1]), compute)
+            prepared = self._prepared[compute] = plan.Prepared(w)
+        return prepared
 
     @property
     def algorithm(self) -> str | None:
         """The name of what computes images of the latest shape; None before there was one."""
-        latest = self._latest
-        return None if latest is None else plan.algorithm(*latest)
+        return None if self._latest is None else plan.algorithm(self._latest)
 
     def __reduce__(self) -> tuple[object, ...]:
         activation = "relu" if self._relu else None

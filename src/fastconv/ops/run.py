@@ -62,8 +62,12 @@ def forward(
     relu: bool = False,
     flipped: bool = False,
     x_name: str = "x",
+    prepared: plan.Prepared | None = None,
 ) -> Array:
-    """Return the convolution of x with w; `x_name` is what the caller knows x as."""
+    """Return the convolution of x with w; `x_name` is what the caller knows x as.
+
+    With `prepared`, w is what it holds: of the computing dtype, in the engine's view.
+    """
     result, compute = dtypes
     checked = None if bias is None else checked_bias(function, bias, geometry.filters)
     if out is not None:
@@ -71,17 +75,18 @@ def forward(
     # A small image takes less time than these steps do: none is called that has nothing to do.
     if not (x.dtype is compute and x.flags.carray):
         x = contiguous(x, compute)
-    if flipped or geometry.data_format != "NCHW":
-        w = logical(w, geometry.data_format, flipped)
-    if not (w.dtype is compute and w.flags.aligned):
-        w = strided(w, compute)
+    if prepared is None:
+        if flipped or geometry.data_format != "NCHW":
+            w = logical(w, geometry.data_format, flipped)
+        if not (w.dtype is compute and w.flags.aligned):
+            w = strided(w, compute)
     if checked is not None:
         checked = cast_bias(checked, dtypes)
     if out is None:
         target = np.empty(geometry.out_shape, compute)
     else:
         target = output(out, geometry.out_shape, compute)
-    plan.forward(geometry, x, w, checked, target, relu)
+    plan.forward(geometry, x, w, checked, target, relu, prepared)
     return target if out is None and result is compute else deliver(target, out, result)
 
 
