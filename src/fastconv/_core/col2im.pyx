@@ -79,6 +79,20 @@ cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept no
                     to += height * size
 
 
+cdef Py_ssize_t list_pixels(const Columns *s, Py_ssize_t n, Py_ssize_t row, Py_ssize_t each,
+                            Py_ssize_t start, Py_ssize_t stop, fc_copy *items) noexcept nogil:
+    # where grad holds pixels start..stop-1 of a block, `each` of an image, from row `row` on
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t image = p.groups * p.filters * p.out_h * p.out_w, at = start, made = 0
+    while at < stop:
+        items[made].to = at - start
+        items[made].source = (n + at // each) * image + row * p.out_w + at % each
+        items[made].count = smaller(each - at % each, stop - at)
+        at += items[made].count
+        made += 1
+    return made
+
+
 cdef void multiply(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ssize_t n,
                    Py_ssize_t images, Py_ssize_t row, Py_ssize_t rows, char *workspace,
                    char *columns) noexcept nogil:
@@ -87,7 +101,7 @@ cdef void multiply(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ssize
     cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes
     cdef Py_ssize_t each = rows * p.out_w, pixels = images * each, vectors = ceil_div(pixels, lanes)
     cdef Py_ssize_t panels = ceil_div(vectors, s.vectors), panel, start, stop, wide, block, tile
-    cdef Py_ssize_t plane = p.out_h * p.out_w, c0 = part * s.channels_each, m, at, f, f0, f1
+    cdef Py_ssize_t plane = p.out_h * p.out_w, c0 = part * s.channels_each, m, f, f0, f1
     cdef Py_ssize_t height_all = (smaller(c0 + s.channels_each, p.channels) - c0) * s.taps
     cdef Py_ssize_t tiles = tiles_of(s, part), first, height
     cdef Py_ssize_t offsets[MAX_DEPTH]
@@ -98,15 +112,7 @@ cdef void multiply(const Columns *s, Py_ssize_t part, Py_ssize_t group, Py_ssize
         start = share(vectors, panels, panel) * lanes
         wide = share(vectors, panels, panel + 1) * lanes - start
         stop = smaller(pixels, start + wide)
-        m = 0
-        at = start
-        while at < stop:
-            items[m].to = at - start
-            items[m].source = ((n + at // each) * p.groups * p.filters * plane
-                               + row * p.out_w + at % each)
-            items[m].count = smaller(each - at % each, stop - at)
-            at += items[m].count
-            m += 1
+        m = list_pixels(s, n, row, each, start, stop, items)
         for block in range(s.depth_blocks):
             f0 = share(p.filters, s.depth_blocks, block)
             f1 = share(p.filters, s.depth_blocks, block + 1)

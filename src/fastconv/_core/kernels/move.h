@@ -195,20 +195,6 @@ static void NAME(add_columns)(const void *columns, const fc_columns *g, void *pl
     }
 }
 
-static void NAME(copy)(const void *source, ptrdiff_t step, void *target, ptrdiff_t count) {
-    const T *const from = source;
-    T *const to = target;
-    if (step == 1) {
-        __builtin_memcpy(to, from, (size_t)count * sizeof(T));
-    } else if (step == 2) {
-        for (ptrdiff_t q = 0; q < count; q += VL)
-            NAME(store_upto)(to + q, NAME(load_even)(from + 2 * q, count - q), count - q);
-    } else {
-        for (ptrdiff_t q = 0; q < count; q++)
-            to[q] = from[q * step];
-    }
-}
-
 /* to[0..width) = zeros, from[0], from[step], ..., zeros: `low` in front, up to `high` copied */
 INLINE void NAME(padded_row)(const T *from, const ptrdiff_t step, T *to, ptrdiff_t width,
                              ptrdiff_t low, ptrdiff_t high) {
@@ -219,10 +205,15 @@ INLINE void NAME(padded_row)(const T *from, const ptrdiff_t step, T *to, ptrdiff
     to += low;
     width -= low;
     ptrdiff_t q = 0;
-    for (; q < count; q += VL) {
-        const vec value = step == 1 ? NAME(load_upto)(from + q, count - q)
-                                    : NAME(load_even)(from + 2 * q, count - q);
-        NAME(store_upto)(to + q, value, width - q);
+    if (step == 1 || step == 2) {
+        for (; q < count; q += VL) {
+            const vec value = step == 1 ? NAME(load_upto)(from + q, count - q)
+                                        : NAME(load_even)(from + 2 * q, count - q);
+            NAME(store_upto)(to + q, value, width - q);
+        }
+    } else {
+        for (; q < count; q++)
+            to[q] = from[q * step];
     }
     for (; q < width; q += VL)
         NAME(store_upto)(to + q, (vec){0}, width - q);
@@ -237,18 +228,20 @@ static void NAME(copy_padded)(const void *source, ptrdiff_t ldf, ptrdiff_t step,
     T *to = target;
     if (step == 1 && ldf == width && ldt == width && high - low == width) {
         __builtin_memcpy(to, from, (size_t)(rows * width) * sizeof(T));
-    } else if (step == 1) {
-        for (ptrdiff_t i = 0; i < rows; i++)
-            NAME(padded_row)(from + i * ldf, 1, to + i * ldt, width, low, high);
-    } else if (step == 2) {
-        for (ptrdiff_t i = 0; i < rows; i++)
-            NAME(padded_row)(from + i * ldf, 2, to + i * ldt, width, low, high);
-    } else {
-        for (ptrdiff_t i = 0; i < rows; i++, from += ldf, to += ldt) {
-            for (ptrdiff_t j = 0; j < width; j++)
-                to[j] = j >= low && j < high ? from[(j - low) * step] : 0;
-        }
+        return;
     }
+    for (ptrdiff_t i = 0; i < rows; i++, from += ldf, to += ldt) {
+        if (step == 1)
+            NAME(padded_row)(from, 1, to, width, low, high);
+        else if (step == 2)
+            NAME(padded_row)(from, 2, to, width, low, high);
+        else
+            NAME(padded_row)(from, step, to, width, low, high);
+    }
+}
+
+static void NAME(copy)(const void *source, ptrdiff_t step, void *target, ptrdiff_t count) {
+    NAME(copy_padded)(source, count, step, 1, target, count, count, 0, count);
 }
 
 static void NAME(sum)(const void *source, ptrdiff_t count, void *total) {
