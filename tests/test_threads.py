@@ -31,6 +31,31 @@ def in_new_thread(function):
     return results[0]
 
 
+# Cores that others use
+
+
+def test_threads_that_bring_nothing_are_left_out_for_longer_each_time():
+    assert runtime.judge(1.9) == 0
+    assert [runtime.judge(0.9) for _ in range(8)] == [1, 3, 7, 15, 31, 63, 63, 63]
+    assert runtime.judge(1.5) == 0
+    assert runtime.judge(1.0) == 1
+    runtime.judge(2.0)
+
+
+def test_calls_without_threads_give_the_same(monkeypatch):
+    x, w = np.ones((8, 16, 20, 20), np.float32), np.ones((16, 16, 3, 3), np.float32)
+    fc.set_num_threads(2)
+    want = fc.conv2d(x, w)
+    runtime.always_use_threads(False)
+    try:
+        runtime.judge(0.5)
+        for _ in range(5):
+            np.testing.assert_array_equal(fc.conv2d(x, w), want)
+    finally:
+        runtime.judge(2.0)
+        runtime.always_use_threads(True)
+
+
 # The process and the context
 
 

@@ -4,14 +4,16 @@ OpenMP is used here and nowhere else.  libgomp's threads do not survive a fork, 
 waits for them hangs; so a child forked after the loop ran on several threads runs it on one.
 """
 
-from cython.parallel cimport prange
 from libc.stddef cimport size_t
 
 cdef extern from "runtime_support.h" nogil:
     const char *fc_compiler()
     int fc_openmp()
     int fc_openmp_limit()
-    int fc_thread_number()
+    double fc_run_on_threads(task_function function, void *context, Py_ssize_t tasks, int threads,
+                             char **memory)
+    int fc_judge(double speed)
+    int fc_alone()
     void fc_watch_forks(int *used, int *lost)
 
 cdef enum:
@@ -22,6 +24,7 @@ cdef int default_threads = 1
 cdef int pool_was_used = 0
 cdef int pool_was_lost = 0
 cdef int initial_limit = fc_openmp_limit()
+cdef bint threads_are_sure = False
 
 
 cdef const fc_kernels *conv_kernels(int dtype) noexcept nogil:
@@ -43,6 +46,8 @@ cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, i
         threads = min(threads, limit)
     if pool_was_lost or not fc_openmp():
         threads = 1
+    if threads > 1 and not threads_are_sure and fc_alone():
+        threads = 1
     for t in range(threads):
         memory[t] = <char *> fc_workspace_take(workspace) if workspace else NULL
         if workspace and memory[t] == NULL:
@@ -55,17 +60,10 @@ cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, i
             function(context, task, memory[0])
     else:
         pool_was_used = 1
-        run_on_threads(function, context, tasks, threads, memory)
+        fc_judge(fc_run_on_threads(function, context, tasks, threads, memory))
     for t in range(threads):
         fc_workspace_give(memory[t])
     return 0
-
-
-cdef void run_on_threads(task_function function, void *context, Py_ssize_t tasks, int threads,
-                         char **memory) noexcept nogil:
-    cdef Py_ssize_t task
-    for task in prange(tasks, schedule="dynamic", chunksize=1, num_threads=threads):
-        function(context, task, memory[fc_thread_number()])
 
 
 def isas_built():
@@ -112,6 +110,17 @@ def set_num_threads(int threads):
 def get_num_threads():
     """The process-wide number of threads."""
     return default_threads
+
+
+def always_use_threads(bint always):
+    """Whether a call starts its threads also where they brought nothing lately: for tests."""
+    global threads_are_sure
+    threads_are_sure = always
+
+
+def judge(double speed):
+    """Tell what a call's threads brought; returns how many calls will do without: for tests."""
+    return fc_judge(speed)
 
 
 def forked():
