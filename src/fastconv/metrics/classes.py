@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from ..losses import (
     binary_crossentropy,
     categorical_crossentropy,
@@ -9,7 +13,8 @@ from ..losses import (
     mean_squared_error,
     sparse_categorical_crossentropy,
 )
-from .base import MeanMetricWrapper
+from ..losses.base import aligned
+from .base import Mean, MeanMetricWrapper
 from .functions import (
     accuracy,
     binary_accuracy,
@@ -146,7 +151,7 @@ class CategoricalCrossentropy(MeanMetricWrapper):
 
 
 class SparseCategoricalCrossentropy(MeanMetricWrapper):
-    """The mean of `losses.sparse_categorical_crossentropy`."""
+    """The mean of `losses.sparse_categorical_crossentropy` over what is not `ignore_class`."""
 
     direction = "down"
 
@@ -155,7 +160,21 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
         name: str | None = "sparse_categorical_crossentropy",
         dtype: str | None = None,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         axis: int = -1,
     ) -> None:
-        options = {"from_logits": from_logits, "axis": axis}
+        options = {"from_logits": from_logits, "ignore_class": ignore_class, "axis": axis}
         super().__init__(sparse_categorical_crossentropy, name, dtype, **options)
+        self.ignore_class = ignore_class
+
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        if self.ignore_class is None:
+            return super().update_state(y_true, y_pred, sample_weight)
+        # Also without weights, where Keras would count the zeros of what is ignored.
+        values = self._fn(y_true, y_pred, **self._fn_kwargs)
+        weights = np.not_equal(y_true, self.ignore_class).reshape(values.shape).astype(np.float64)
+        if sample_weight is not None:
+            weights *= aligned(type(self).__name__, "sample_weight", sample_weight, values.shape)
+        return Mean.update_state(self, values, weights)
