@@ -27,6 +27,11 @@ FLOORS = {
     "_core": {"geometry", "errors"},
     "reference": {"geometry"},
     "geometry": {"errors"},
+    "utils": {"preprocessing", "random", "config", "geometry", "errors"},
+    "datasets": {"extras", "files", "config", "geometry", "errors"},
+    "preprocessing": {"extras", "files", "random", "config", "cpus", "geometry", "errors"},
+    "extras": set(),
+    "files": set(),
     "errors": set(),
     "_version": set(),
 }
