@@ -110,8 +110,19 @@ class State:
             store[str(index)] = value.copy()
 
     def load_own_variables(self, store: Any) -> None:
-        """Read what `save_own_variables` wrote."""
-        self.set_weights([np.asarray(store[str(index)]) for index in range(len(store.keys()))])
+        """Read what `save_own_variables` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer is not built, or number or shapes don't fit. Nothing has been changed.
+        """
+        names = [str(index) for index in range(len(self.variables))]
+        if set(store.keys()) != set(names):
+            rule = f"of {len(names)} arrays, '0', '1', ..."
+            got = f"{len(store.keys())}; was the optimizer built for the same model?"
+            raise value_error(type(self).__name__, "store", rule, got)
+        self.set_weights([np.asarray(store[name]) for name in names])
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return copies of all that a later step depends on, to resume exactly.
