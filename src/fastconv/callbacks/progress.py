@@ -114,8 +114,7 @@ class ProgbarLogger(Callback):
     def _finish(self, logs: Logs | None) -> None:
         if self._bar is not None:
             self._draw(logs)
-            # All of the logs, also if update() had nothing to add.
-            self._bar.refresh()
+            # That draws once more: all of the logs, also if no batch was to be added.
             self._close()
         elif self.verbose:
             seconds = f"{perf_counter() - self._start:.1f}s"
