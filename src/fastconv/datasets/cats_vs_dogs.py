@@ -69,7 +69,8 @@ def split(
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> temporary = tempfile.TemporaryDirectory()
+    >>> folder = pathlib.Path(temporary.name)
     >>> for name in ("cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg"):
     ...     _ = (folder / name).write_bytes(b"a photo")
     >>> split(folder, folder / "parts", sizes=(1, 1, 0), progress=False)["validation"]

@@ -262,7 +262,8 @@ class ImageDataGenerator:
         --------
         >>> import os, tempfile
         >>> from fastconv.utils import save_img
-        >>> folder = tempfile.mkdtemp()
+        >>> temporary = tempfile.TemporaryDirectory()
+        >>> folder = temporary.name
         >>> for name in ("cats", "dogs"):
         ...     os.mkdir(os.path.join(folder, name))
         ...     save_img(os.path.join(folder, name, "0.png"), np.zeros((9, 9, 3)))
