@@ -324,8 +324,9 @@ def test_progress_in_lines(capsys):
 
 
 @pytest.mark.parametrize("verbose", [1, "auto"])
-def test_progress_by_tqdm(capsys, verbose):
+def test_progress_by_tqdm(capsys, monkeypatch, verbose):
     pytest.importorskip("tqdm", reason="the bars are tqdm's")
+    monkeypatch.setenv("COLUMNS", "60")  # for less than the text needs
     trained(verbose)
     out, err = capsys.readouterr()
     assert out == ""
@@ -346,15 +347,16 @@ def test_progress_without_tqdm(capsys, monkeypatch):
 
 
 def test_progress_of_evaluation_and_prediction(capsys):
-    progress = callbacks.ProgbarLogger()
-    progress.set_params({"verbose": 2, "epochs": 1, "steps": None})
-    progress.on_test_begin()
-    progress.on_test_batch_end(0, {"loss": 0.5})
-    progress.on_test_end({"loss": 0.5})
-    progress.on_predict_begin()
-    progress.on_predict_batch_end(0)
-    progress.on_predict_end()
-    test, predict = capsys.readouterr().out.splitlines()
+    for verbose in (1, 2):
+        progress = callbacks.ProgbarLogger()
+        progress.set_params({"verbose": verbose, "epochs": 1, "steps": None})
+        progress.on_test_begin()
+        progress.on_test_batch_end(0, {"loss": 0.5})
+        progress.on_test_end({"loss": 0.5})
+        progress.on_predict_begin()
+        progress.on_predict_batch_end(0)
+        progress.on_predict_end()
+    test, predict = capsys.readouterr().out.splitlines()[-2:]
     assert test.startswith("Evaluate - ")
     assert test.endswith(" - loss: 0.5000")
     assert predict.startswith("Predict - ")

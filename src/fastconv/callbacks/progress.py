@@ -11,6 +11,8 @@ from .base import Callback, Logs
 
 # Seconds between two pictures of the bar: drawing one takes longer than a small model's batch.
 REFRESH = 0.1
+# Without batches a second: loss and metrics shall find room in 80 columns.
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class ProgbarLogger(Callback):
@@ -37,6 +39,7 @@ class ProgbarLogger(Callback):
         self._training = False
         self._bar: Any = None
         self._title = ""
+        self._logs: Logs | None = None
         self._seen = self._drawn = 0
         self._start = self._last = 0.0
 
@@ -66,6 +69,9 @@ class ProgbarLogger(Callback):
     def on_test_begin(self, logs: Logs | None = None) -> None:
         if not self._training:
             self._open("Evaluate")
+        elif self._bar is not None:
+            # A validation takes a while: the bar must not wait just short of its end.
+            self._draw(self._logs)
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         if not self._training:
@@ -93,14 +99,21 @@ class ProgbarLogger(Callback):
             kind = _bar_class()
             if kind is not None:
                 # It draws when told to; its own rules of when are replaced by REFRESH.
-                options = {"desc": title, "total": self.target, "unit": "batch"}
                 self._bar = kind(
-                    **options, file=sys.stderr, dynamic_ncols=True, mininterval=0, miniters=1
+                    desc=title,
+                    total=self.target,
+                    unit="batch",
+                    bar_format=_FORMAT if self.target else None,
+                    file=sys.stderr,
+                    dynamic_ncols=True,
+                    mininterval=0,
+                    miniters=1,
                 )
 
     def _update(self, batch: int, logs: Logs | None) -> None:
         self._seen = batch + 1
         if self._bar is not None:
+            self._logs = logs
             now = perf_counter()
             if now - self._last >= REFRESH:
                 self._last = now
@@ -113,8 +126,10 @@ class ProgbarLogger(Callback):
 
     def _finish(self, logs: Logs | None) -> None:
         if self._bar is not None:
+            # The last picture stays, and isn't cut at the terminal's width: it has the validation.
+            self._bar.dynamic_ncols = self._bar.ncols = None
             self._draw(logs)
-            # That draws once more: all of the logs, also if no batch was to be added.
+            # That draws too, also if no batch was to be added.
             self._close()
         elif self.verbose:
             seconds = f"{perf_counter() - self._start:.1f}s"
