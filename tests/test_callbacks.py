@@ -178,6 +178,8 @@ def test_the_direction_is_known_of_metrics():
     model.metrics = [metrics.BinaryAccuracy(name="hits"), metrics.MeanSquaredError(name="misses")]
     assert direction("val_hits", model) == 1
     assert direction("misses", model) == -1
+    assert direction("val_left_hits", model) == 1
+    assert direction("val_left_loss") == -1
     with pytest.raises(ValueError, match="mode must be 'min' or 'max' to watch val_mood"):
         direction("val_mood")
 

@@ -72,8 +72,12 @@ class MonitorCallback(Callback):
     def _known_sign(self) -> float:
         name = self.monitor.removeprefix("val_")
         direction = direction_of(name)
+        if direction is None and name.endswith("_loss"):
+            direction = "down"
         for metric in getattr(self.model, "metrics", None) or ():
-            if getattr(metric, "name", None) == name:
+            own = getattr(metric, "name", None)
+            # With several outputs the output's name precedes.
+            if own is not None and (name == own or name.endswith(f"_{own}")):
                 direction = getattr(metric, "direction", None) or direction
         if direction is None:
             rule = f"'min' or 'max' to watch {self.monitor}"
