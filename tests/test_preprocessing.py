@@ -18,6 +18,12 @@ from fastconv.preprocessing import image, image_dataset_from_directory, loader, 
 from fastconv.preprocessing.image import ImageDataGenerator
 
 PIL = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+# Of Pillow's palettes, and of Keras's own code.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Palette images with Transparency"),
+    pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*ImageDataGenerator specifies"),
+]
 
 
 @pytest.fixture(scope="module")
