@@ -487,15 +487,15 @@ def test_it_loads_ahead_and_not_without_bound(many):
 
 
 def test_threads_end_with_the_iterator(many):
-    before = threading.active_count()
+    others = set(threading.enumerate())
     batches = flow(many, workers=3)
     next(batches)
-    assert threading.active_count() > before
+    ours = set(threading.enumerate()) - others
+    assert ours
     del batches
-    deadline = time.monotonic() + 10
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    for thread in ours:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in ours)
 
 
 def test_many_threads_may_take_batches(many):
