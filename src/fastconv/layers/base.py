@@ -233,7 +233,11 @@ class Layer:
     def ensure_built(self, input_shape: Any) -> None:
         """Make the weights if there are none yet."""
         if not self.built:
-            self.build(input_shape)
+            try:
+                self.build(input_shape)
+            except (ValueError, TypeError):
+                self.variables = []  # half of the weights are none
+                raise
             self.build_shape = input_shape
             self.built = True
 
@@ -257,16 +261,27 @@ class Layer:
         if self.takes_list:
             if not isinstance(inputs, (list, tuple)):
                 raise type_error(self.name, "inputs", "a list of arrays", describe(inputs))
-            x: Any = [np.asarray(one, self.dtype) for one in inputs]
+            x: Any = [self._array(one) for one in inputs]
             shape: Any = [(None, *one.shape[1:]) for one in x]
         else:
-            x = np.asarray(inputs, self.dtype)
+            x = self._array(inputs)
             shape = (None, *x.shape[1:])
         self.check_input(shape)
+        self.compute_output_shape(shape)  # it raises where there is no room for an output
         self.ensure_built(shape)
         if isinstance(training, Training):
             return self.forward(x, training)[0]
         return self.forward(x, Training() if training else None)[0]
+
+    def _array(self, value: Any) -> Array:
+        rule = "arrays of numbers"
+        try:
+            array = np.asarray(value)
+        except ValueError:  # rows of different lengths
+            raise type_error(self.name, "inputs", rule, describe(value)) from None
+        if array.dtype.kind in "cOSUMm":
+            raise type_error(self.name, "inputs", rule, f"dtype {array.dtype}")
+        return array.astype(self.dtype, copy=False)
 
     def _symbolic_call(self, inputs: Any) -> Any:
         tensors = tensors_of(inputs)

@@ -374,6 +374,11 @@ class Softmax(Layer):
         self.axis = plain_int(type(self).__name__, "axis", axis, "an int")
         self._function = activations.Softmax(self.axis)
 
+    def check_input(self, shape: Shape) -> None:
+        if not -len(shape) <= self.axis < len(shape):
+            rule = f"of axes that {self.axis} is one of"
+            raise value_error(self.name, "inputs", rule, f"shape {describe(shape)}")
+
     def forward(self, x: Array, training: Training | None = None) -> tuple[Array, Saved]:
         y = self._function(x)
         return y, y

@@ -200,6 +200,9 @@ class SeparableConv2D(BaseConv):
             *grad_bias,
         ]
 
+    def weight_gradients(self, grad: Array, saved: Saved) -> list[Array]:
+        return self.backward(grad, saved)[1]
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -83,7 +83,7 @@ class Concatenate(Layer):
         self.axis = plain_int(type(self).__name__, "axis", axis, "an int")
 
     def check_input(self, shape: list[Shape]) -> None:
-        first, axis = shape[0], self.axis
+        first, axis = shape[0] if shape else (), self.axis
         fits = len(shape) > 1 and -len(first) < axis < len(first) and axis != 0
         if fits:
             axis %= len(first)

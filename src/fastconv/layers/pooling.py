@@ -177,7 +177,7 @@ class _GlobalPool(Layer):
         return {"kernel_size": size, "data_format": FORMATS[self.data_format]}
 
     def _delivered(self, y: Array) -> Array:
-        return y if self.keepdims else y.reshape(y.shape[0], -1)
+        return y if self.keepdims else y.squeeze(self._axes)
 
     def _images(self, grad: Array) -> Array:
         return grad if self.keepdims else np.expand_dims(grad, self._axes)

@@ -10,7 +10,7 @@ from .. import initializers
 from ..errors import describe, type_error, value_error
 from ..geometry import plain_flag, plain_int
 from ..random import checked_seed
-from .base import Layer, initializer_of, refuse
+from .base import Layer, initializer_of, plain_sizes, refuse
 
 if TYPE_CHECKING:
     from .base import Array, Saved, Shape, Training
@@ -56,8 +56,21 @@ class Dropout(Layer):
         super().__init__(**keywords)
         kind = type(self).__name__
         self.rate = _fraction(kind, "rate", rate, "a number from 0 to 1", below_one=False)
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.noise_shape = (
+            None if noise_shape is None else plain_sizes(kind, "noise_shape", noise_shape)
+        )
         self.seed = None if seed is None else checked_seed(kind, seed)
+
+    def check_input(self, shape: Shape) -> None:
+        mask = self.noise_shape
+        if mask is None:
+            return
+        if len(mask) != len(shape) or any(
+            size not in (None, 1, whole) and whole is not None
+            for size, whole in zip(mask, shape, strict=True)
+        ):
+            rule = f"of a shape that noise_shape {mask} spreads over"
+            raise value_error(self.name, "inputs", rule, f"shape {describe(shape)}")
 
     def forward(self, x: Array, training: Training | None = None) -> tuple[Array, Saved]:
         if training is None or self.rate == 0:

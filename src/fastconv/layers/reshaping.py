@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config import checked_data_format
-from ..errors import describe, value_error
+from ..errors import describe, type_error, value_error
 from ..geometry import plain_int, plain_word
 from ..geometry.plain import plain_padding
 from ..geometry.sizes import padding_of_axes
@@ -93,7 +93,9 @@ class Reshape(Layer):
     def __init__(self, target_shape: Sequence[int], **keywords: Any) -> None:
         super().__init__(**keywords)
         kind, rule = type(self).__name__, "a tuple of ints above 0, one of them may be -1"
-        given = (target_shape,) if isinstance(target_shape, int) else target_shape
+        given = (target_shape,) if isinstance(target_shape, (int, np.integer)) else target_shape
+        if not isinstance(given, (tuple, list)):
+            raise type_error(kind, "target_shape", rule, describe(target_shape))
         sizes = tuple(plain_int(kind, "target_shape", size, rule) for size in given)
         if any(size < 1 and size != -1 for size in sizes) or sizes.count(-1) > 1:
             raise value_error(kind, "target_shape", rule, describe(target_shape))
