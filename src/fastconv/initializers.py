@@ -292,7 +292,7 @@ def get(
             if not (key in ("input_axes", "output_axes") and value is None)
         }
         classes: dict[str, Any] = _CLASSES
-        return serialization.deserialize(  # type: ignore[no-any-return]
+        return serialization.deserialize(
             function, argument, {**identifier, "config": config}, classes
         )
     if callable(identifier):
