@@ -6,6 +6,8 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .base import Layer
 
     Shape = tuple[int | None, ...]
@@ -106,10 +108,13 @@ def _needed(tensor: Tensor, boundary: set[int]) -> list[Tensor]:
     return [] if id(tensor) in boundary else tensor.node.inputs
 
 
-def layers_in_order(nodes: list[Node], outputs: list[Tensor]) -> list[Layer]:
+def layers_in_order(
+    nodes: list[Node], outputs: list[Tensor], alone: Sequence[Layer] = ()
+) -> list[Layer]:
     """Return the layers of a graph from the inputs on: Keras's order, by distance from the output.
 
-    Layers at an equal distance come in the order of a walk from the outputs.
+    Layers at an equal distance come in the order of a walk from the outputs. Those that stand
+    alone, inputs that no output is made from, are first of the last.
     """
     distance: dict[int, int] = {}
     far: dict[int, int] = {}  # of layers, which may be called more than once
@@ -122,6 +127,9 @@ def layers_in_order(nodes: list[Node], outputs: list[Tensor]) -> list[Layer]:
                 distance[id(tensor.node)] = max(here + 1, distance.get(id(tensor.node), 0))
     met = _order_of_meeting(nodes, outputs)
     layers = {id(node.layer): node.layer for node in nodes}
+    for layer in alone:
+        layers[id(layer)] = layer
+        far[id(layer)], met[id(layer)] = 0, -1
     return sorted(layers.values(), key=lambda layer: (-far[id(layer)], met[id(layer)]))
 
 

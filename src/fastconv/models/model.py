@@ -84,10 +84,8 @@ class Model(Trainer, Layer):
         used = {id(node) for node in nodes}
         unused = [tensor.node for tensor in self.inputs if id(tensor.node) not in used]
         self.graph_nodes = nodes
-        self._layers = [
-            *(node.layer for node in unused if isinstance(node.layer, InputLayer)),
-            *layers_in_order(nodes, self.outputs),
-        ]
+        alone = [node.layer for node in unused if isinstance(node.layer, InputLayer)]
+        self._layers = layers_in_order(nodes, self.outputs, alone)
         names = [layer.name for layer in self._layers]
         for one in names:
             if names.count(one) > 1:

@@ -45,7 +45,6 @@ def _lines(
     rows: list[list[str]] = []
     for layer in model.layers:
         _add_rows(rows, model, layer, plain, expand_nested, show_trainable, 0)
-    right = {2}
     trained, frozen = _count(model.trainable_weights), _count(model.non_trainable_weights)
     totals = [("Total", trained, frozen), ("Trainable", trained), ("Non-trainable", frozen)]
     optimizer = getattr(model, "optimizer", None)
@@ -54,7 +53,7 @@ def _lines(
         totals = [("Total", trained, frozen, held), *totals[1:], ("Optimizer", held)]
     return [
         f'Model: "{model.name}"',
-        *_table(headings, rows, widths, right),
+        *_table(headings, rows, widths),
         *(f" {name} params: {_sum(parts)}" for name, *parts in totals),
     ]
 
@@ -70,32 +69,41 @@ def _fitted(widths: list[int], length: int) -> list[int]:
     return fitted
 
 
-def _table(
-    headings: list[str], rows: list[list[str]], widths: list[int], right: set[int]
-) -> list[str]:
+def _table(headings: list[str], rows: list[list[str]], widths: list[int]) -> list[str]:
     bars = ["━" * (width + 2) for width in widths]
     thin = ["─" * (width + 2) for width in widths]
-    lines = ["┏" + "┳".join(bars) + "┓", *_row(headings, widths, right, "┃")]
+    sides = [_SIDES.get(heading, str.ljust) for heading in headings]
+    lines = ["┏" + "┳".join(bars) + "┓", *_row(headings, widths, sides, "┃")]
     lines.append("┡" + "╇".join(bars) + "┩")
     for number, row in enumerate(rows):
         if number:
             lines.append("├" + "┼".join(thin) + "┤")
-        lines.extend(_row(row, widths, right, "│"))
+        lines.extend(_row(row, widths, sides, "│"))
     lines.append("└" + "┴".join(thin) + "┘")
     return lines
 
 
-def _row(cells: list[str], widths: list[int], right: set[int], edge: str) -> list[str]:
+def _row(cells: list[str], widths: list[int], sides: list[Any], edge: str) -> list[str]:
     columns = [_wrapped(cell, width) for cell, width in zip(cells, widths, strict=True)]
     height = max(map(len, columns))
     lines = []
-    for i in range(height):
-        parts = []
-        for number, (column, width) in enumerate(zip(columns, widths, strict=True)):
-            text = column[i] if i < len(column) else ""
-            parts.append(text.rjust(width) if number in right else text.ljust(width))
+    for column in columns:
+        # headings stand on their line, other cells hang from theirs
+        fill = [""] * (height - len(column))
+        column[:] = fill + column if edge == "┃" else column + fill
+    for texts in zip(*columns, strict=True):
+        parts = [side(text, width) for side, text, width in zip(sides, texts, widths, strict=True)]
         lines.append(f"{edge} " + f" {edge} ".join(parts) + f" {edge}")
     return lines
+
+
+def _centred(text: str, width: int) -> str:
+    left = (width - len(text)) // 2
+    return (" " * left + text).ljust(width)
+
+
+# Where a column's cells lean to, if not to the left.
+_SIDES: dict[str, Any] = {"Param #": str.rjust, "Trainable": _centred}
 
 
 def _wrapped(cell: str, width: int) -> list[str]:
