@@ -87,7 +87,8 @@ class Feeding:
         xs = self._listed_x(x, function)
         if not self.built:
             self.ensure_built((None, *xs[0].shape[1:]))
-        size = positive_int(function, "batch_size", batch_size or BATCH_SIZE)
+        size = BATCH_SIZE if batch_size is None else batch_size
+        size = positive_int(function, "batch_size", size)
         if not targets:
             same_samples(function, x=xs)
             return ArrayData(xs, None, None, size)
@@ -133,6 +134,8 @@ class Feeding:
         if not first.samples or not held.samples:
             raise value_error("fit", "validation_split", rule, describe(split))
         first.limit = data.limit
+        if class_weight is not None:
+            held.weights = None  # classes weigh in training alone
         return first, held
 
     def _validation_data(self, data: Any, batch_size: int | None, steps: int | None) -> Data:

@@ -68,6 +68,8 @@ class Model(Trainer, Layer):
         kind = "Functional" if type(self) is Model else type(self).__name__
         super().__init__(name=checked_name(kind, name), trainable=trainable)
         self._set_graph(inputs, outputs)
+        if not trainable:
+            self.trainable = False
 
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
         for argument, value in (("inputs", inputs), ("outputs", outputs)):
@@ -156,6 +158,17 @@ class Model(Trainer, Layer):
                 return layer
         rule = "one of " + ", ".join(layer.name for layer in layers)
         raise value_error("get_layer", "name", rule, describe(name))
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer may change its weights; what is set holds for all its layers."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = value
+        for layer in getattr(self, "graph_layers", ()):  # none while it is being made
+            layer.trainable = value
 
     @property
     def variables(self) -> list[Variable]:

@@ -60,6 +60,8 @@ class Sequential(Model):
         for layer in layers or ():
             self._append(layer)
         self._rebuild()
+        if not trainable:
+            self.trainable = False
 
     def _clear(self) -> None:
         self.built = False
@@ -80,11 +82,13 @@ class Sequential(Model):
         ValueError, TypeError
             If it is neither, its name is taken, or it does not suit the layer before.
         """
+        before = list(self._stack)
         self._append(layer)
         try:
             self._rebuild()
         except (ValueError, TypeError):
-            self._stack.pop()
+            self._stack = before
+            self._rebuild()
             raise
 
     def pop(self) -> Layer:

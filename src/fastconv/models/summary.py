@@ -123,7 +123,9 @@ def _add_rows(
     level: int,
 ) -> None:
     prefix = "   " * level + "└ " if level else ""
-    row = [f"{prefix}{layer.name} ({type(layer).__name__})", _output_shape(layer), _params(layer)]
+    kind = type(layer).__name__
+    kind = "Functional" if kind == "Model" else kind  # the class that Keras makes of a Model
+    row = [f"{prefix}{layer.name} ({kind})", _output_shape(layer), _params(layer)]
     if not plain:
         row.append(_connections(model, layer))
     if show_trainable:

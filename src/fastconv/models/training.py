@@ -186,10 +186,16 @@ class Trainer(Feeding):
         )
         if validation_data is not None:
             held = self._validation_data(
-                validation_data, validation_batch_size or batch_size, validation_steps
+                validation_data,
+                batch_size if validation_batch_size is None else validation_batch_size,
+                validation_steps,
             )
-        elif isinstance(held, ArrayData) and validation_batch_size is not None:
-            held.batch_size = positive_int("fit", "validation_batch_size", validation_batch_size)
+        elif isinstance(held, ArrayData):
+            if validation_batch_size is not None:
+                size = positive_int("fit", "validation_batch_size", validation_batch_size)
+                held.batch_size = size
+            if validation_steps is not None:
+                held.limit = positive_int("fit", "validation_steps", validation_steps)
         watchers = callbacks_module.CallbackList(
             callbacks, add_history=True, add_progbar=_speaks(verbose), model=self,
             verbose=_verbosity(verbose), epochs=epochs, steps=data.steps,
@@ -403,7 +409,7 @@ class Trainer(Feeding):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Return the loss and metrics of one batch; see `evaluate`."""
-        samples = max(1, len(np.asarray(x[0] if isinstance(x, list) else x)))
+        samples = self._arrays("test_on_batch", x, y, sample_weight, None).samples
         return self.evaluate(x, y, samples, 0, sample_weight, return_dict=return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
