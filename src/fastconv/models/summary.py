@@ -157,9 +157,9 @@ def _in_one_line(model: Any) -> bool:
 def _output_shape(layer: Layer) -> str:
     if not layer.nodes:
         return "?"
-    # of a layer that is called many times, the shapes of all calls
-    found = [str(tensor.shape) for node in layer.nodes for tensor in node.outputs]
-    return ",\n".join(dict.fromkeys(found))
+    # of a layer that is called many times, the last call's
+    found = [f"({', '.join(map(str, tensor.shape))})" for tensor in layer.nodes[-1].outputs]
+    return found[0] if len(found) == 1 else f"[{', '.join(found)}]"
 
 
 def _params(layer: Layer) -> str:
