@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,3 +58,67 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[str]:
     finally:
         if os.path.lexists(part):
             os.unlink(part)
+
+
+@contextmanager
+def durable_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Give a file to write; it takes the place of `path` once all of it is on the disk.
+
+    Whenever the process or the machine stops, `path` is the old file or the new one. What a
+    process that was killed left behind, the next call for this path takes away.
+
+    Raises
+    ------
+    OSError
+        If something can't be written. The old file is still there then, whole.
+    """
+    # A link stays a link, and what it leads to is replaced.
+    path = os.path.realpath(path)
+    # Of the name only the beginning, for names have a greatest length.
+    folder, name = os.path.dirname(path), os.path.basename(path)[:50]
+    _remove_stale(folder, name)
+    handle, part = _open_part(folder, name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if os.path.exists(path):
+                os.fchmod(handle, stat.S_IMODE(os.stat(path).st_mode))
+            yield file
+            file.flush()
+            os.fsync(handle)
+            os.replace(part, path)
+    except BaseException:
+        if os.path.lexists(part):
+            os.unlink(part)
+        raise
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _open_part(folder: str, name: str) -> tuple[int, str]:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        part = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.part")
+        handle = os.open(part, flags, 0o666)
+        # Whoever writes holds the lock, so a part without one was left behind. Between the two
+        # calls it looked so too, and may be gone.
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, part
+        os.close(handle)
+
+
+def _remove_stale(folder: str, name: str) -> None:
+    pattern = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{16}\.part")
+    for entry in os.listdir(folder):
+        if not pattern.fullmatch(entry):
+            continue
+        part = os.path.join(folder, entry)
+        try:
+            with open_regular(part) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(part)
+        except (OSError, ValueError):
+            continue  # somebody is writing it, or it is not ours to remove
