@@ -7,6 +7,8 @@ its own.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from .graph import Node, Tensor, is_symbolic, tensors_of
 from .naming import checked_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,6 +31,22 @@ if TYPE_CHECKING:
     # A layer of several inputs takes lists of arrays, of shapes, of gradients.
     Arrays = Any
     Saved = Any
+
+
+_postponed: ContextVar[bool] = ContextVar("fastconv weights are postponed", default=False)
+
+
+@contextmanager
+def postponed_weights() -> Iterator[None]:
+    """Make weights without memory: a file's are compared with their shapes before any is made.
+
+    Their values are read-only views of a single zero, to be replaced by arrays.
+    """
+    token = _postponed.set(True)
+    try:
+        yield
+    finally:
+        _postponed.reset(token)
 
 
 class Variable:
@@ -180,6 +198,11 @@ class Layer:
         self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
     ) -> Variable:
         """Make a weight; `initializer` is called with its shape and dtype."""
+        if _postponed.get():
+            variable = Variable(np.empty(0, self.dtype), name, f"{self.name}/{name}", trainable)
+            variable.value = np.broadcast_to(np.zeros((), self.dtype), tuple(shape))
+            self.variables.append(variable)
+            return variable
         value = np.asarray(initializer(tuple(shape), dtype=self.dtype))
         if value.shape != tuple(shape):
             rule = f"to make arrays of shape {tuple(shape)}"
@@ -322,6 +345,10 @@ class Layer:
             raise AttributeError(f"{self.name}: it has no {what} before it is called on a tensor")
         return self.nodes[0]
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The graph is the models': a layer would drag all others along, one within the other.
+        return {**self.__dict__, "nodes": []}
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
@@ -382,6 +409,6 @@ def refuse(layer: Layer, **arguments: object) -> None:
 
 def _plain_dtype(dtype: Any) -> Any:
     # the description of a policy, as configurations have it
-    if isinstance(dtype, dict):
-        return dtype.get("config", {}).get("name")
+    if isinstance(dtype, dict) and isinstance(dtype.get("config"), dict):
+        return dtype["config"].get("name")
     return dtype

@@ -66,6 +66,10 @@ class InputLayer(Layer):
     def backward(self, grad: Array, saved: Saved) -> tuple[Array, list[Array]]:
         return grad, []
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        Node(self, [], [self.shape], single=True)
+
     @property
     def input(self) -> Tensor:
         return self.nodes[0].outputs[0]

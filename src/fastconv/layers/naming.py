@@ -10,6 +10,18 @@ from ..errors import describe, type_error, value_error
 _counts: Counter[str] = Counter()
 
 
+def snake_case(class_name: str) -> str:
+    """Return a class's name as Keras writes it in names.
+
+    Examples
+    --------
+    >>> snake_case("BatchNormalization"), snake_case("Conv2D")
+    ('batch_normalization', 'conv2d')
+    """
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", class_name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
 def automatic_name(class_name: str) -> str:
     """Return the next free name of a class.
 
@@ -19,8 +31,7 @@ def automatic_name(class_name: str) -> str:
     >>> automatic_name("MaxPooling2D"), automatic_name("MaxPooling2D")
     ('max_pooling2d', 'max_pooling2d_1')
     """
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", class_name)
-    name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+    name = snake_case(class_name)
     number = _counts[name]
     _counts[name] += 1
     return f"{name}_{number}" if number else name
