@@ -7,9 +7,23 @@ feeding      what a caller gives, checked
 data         batches of arrays and iterables
 compiled     losses and metrics, averaged
 summary      the table of layers
+saveable     save, load_weights, get_config, pickles: what a model is when it is not in memory
+saving       to files and back: their own format
+tensors      that format's arrays
+config       models to JSON; config_reading is the way back
+training_config  what compile was told, to JSON and back
+keras_format, keras_legacy, h5  Keras's files
 """
 
 from .model import Model
+from .saving import clone_model, load_model, model_from_json, save_model
 from .sequential import Sequential
 
-__all__ = ["Model", "Sequential"]
+__all__ = [
+    "Model",
+    "Sequential",
+    "clone_model",
+    "load_model",
+    "model_from_json",
+    "save_model",
+]

@@ -44,6 +44,10 @@ class Compiled:
         self.metrics: list[tuple[int, str, Any, bool]] = []
         self._reset_averages()
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what `compile` was given, by its words."""
+        return {"loss": self._loss, "loss_weights": self._loss_weights, **self._given}
+
     # ------------------------------------------------------------------------------ binding
 
     def _bind(self, y: list[Array], outputs: list[Array], names: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..layers import InputLayer, Layer, Tensor, Variable
 from ..layers.base import assign_all
 from ..layers.graph import layers_in_order, nodes_between, tensors_of
 from ..layers.naming import checked_name
+from .saveable import Saveable
 from .summary import print_summary
 from .training import Trainer
 
@@ -33,7 +35,7 @@ class _Step:
         self.last_used: list[int] = []
 
 
-class Model(Trainer, Layer):
+class Model(Saveable, Trainer, Layer):
     """A network from symbolic inputs to symbolic outputs; itself a layer.
 
     Parameters
@@ -88,10 +90,10 @@ class Model(Trainer, Layer):
         self.graph_nodes = nodes
         alone = [node.layer for node in unused if isinstance(node.layer, InputLayer)]
         self._layers = layers_in_order(nodes, self.outputs, alone)
-        names = [layer.name for layer in self._layers]
-        for one in names:
-            if names.count(one) > 1:
-                raise value_error("Model", "layers", "of different names", f"{one!r} twice")
+        names = Counter(layer.name for layer in self._layers)
+        for name, times in names.items():
+            if times > 1:
+                raise value_error("Model", "layers", "of different names", f"{name!r} twice")
         self._plan(nodes)
         self.built = True
         self.build_shape = self.inputs[0].shape
@@ -385,13 +387,13 @@ class Model(Trainer, Layer):
 
     @property
     def output_names(self) -> list[str]:
-        """The names of the layers whose outputs these are."""
-        return [tensor.node.layer.name for tensor in self.outputs]
+        """The names of the outputs: of a dict its own, else those of their layers."""
+        return self._output_structure or [tensor.node.layer.name for tensor in self.outputs]
 
     @property
     def input_names(self) -> list[str]:
-        """The names of the inputs' layers."""
-        return [tensor.node.layer.name for tensor in self.inputs]
+        """The names of the inputs: of a dict its own, else those of their layers."""
+        return self._input_structure or [tensor.node.layer.name for tensor in self.inputs]
 
     @property
     def input_shape(self) -> Any:
