@@ -134,7 +134,8 @@ class _Graph:
         if not isinstance(args, list) or len(args) != 1 or not isinstance(keywords, dict):
             raise value_error(self.function, "inbound_nodes", rule, describe(args))
         for name, value in keywords.items():
-            if value is not None:
+            # Keras writes training=False for layers of which it is the default; fit overrides it
+            if value is not None and (name, value) != ("training", False):
                 raise value_error(self.function, "inbound_nodes", rule, f"{name}={describe(value)}")
         if isinstance(args[0], list):
             return [self._history(one) for one in args[0]]

@@ -149,8 +149,8 @@ def _members(function: str, path: str, names: tuple[str, ...]) -> list[bytes]:
             with zipfile.ZipFile(stream) as file:
                 for name in names:
                     info = file.getinfo(name)
-                    # Keras packs nothing: a member that claims to grow is no model's
-                    most = size if name.endswith(".h5") else min(size * 20, MOST_HEADER)
+                    # Keras packs nothing, so who claims to grow this much is no model
+                    most = size * 20 if name.endswith(".h5") else min(size * 20, MOST_HEADER)
                     if info.file_size > most:
                         rule = f"an archive with {name} of at most {most} bytes"
                         raise value_error(function, "filepath", rule, info.file_size)
