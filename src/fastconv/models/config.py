@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from .. import layers as layers_module
 from ..errors import value_error
 from ..layers import InputLayer, Layer, Tensor
 from ..layers.core import Input
+from ..layers.naming import snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +158,9 @@ def _input_like(tensor: Tensor, name: str) -> Layer:
 
 
 def named_variables(function: str, model: Any) -> dict[str, Variable]:
-    """Return all weights of a model by names: of models within, layers and weights, with slashes.
+    """Return all weights of a model by names such as layers/conv2d_1/kernel.
+
+    They do not depend on the layers' own names, which count on from model to model.
 
     Raises
     ------
@@ -165,9 +169,9 @@ def named_variables(function: str, model: Any) -> dict[str, Variable]:
     """
     found: dict[str, Variable] = {}
     ids: set[int] = set()
-    for prefix, layer in leaves(model):
-        for variable in layer.variables:
-            name = f"{prefix}{variable.name}"
+    for path, layer in layer_paths(model):
+        for variable in [] if hasattr(layer, "graph_layers") else layer.variables:
+            name = f"{path}/{variable.name}"
             if name in found or id(variable) in ids:
                 rule = "in a single model, and its weights of different names, to be saved"
                 raise value_error(function, f"layer {layer.name!r}", rule, f"{name!r} twice")
@@ -176,11 +180,13 @@ def named_variables(function: str, model: Any) -> dict[str, Variable]:
     return found
 
 
-def leaves(model: Any, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield the layers that are no models, and what their weights' names begin with."""
-    for layer in model.graph_layers:
-        name = f"{prefix}{layer.name}/"
+def layer_paths(model: Any, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+    """Yield all layers, those of models within too, and where Keras puts their weights."""
+    counts: Counter[str] = Counter()
+    for layer in model.layers:
+        name = snake_case(class_name(layer))
+        number, counts[name] = counts[name], counts[name] + 1
+        path = f"{prefix}layers/{name}_{number}" if number else f"{prefix}layers/{name}"
+        yield path, layer
         if hasattr(layer, "graph_layers"):
-            yield from leaves(layer, name)
-        else:
-            yield name, layer
+            yield from layer_paths(layer, f"{path}/")

@@ -50,7 +50,7 @@ def layer_from(function: str, given: Any, classes: Classes, levels: int = 50) ->
     try:
         return kind.from_config(dict(config))
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        raise ValueError(f"{function}: config must be right for {name}, got {error}") from error
+        raise value_error(function, "config", f"right for {name}", str(error)) from error
 
 
 def _parts(function: str, given: Any) -> tuple[str, dict[str, Any]]:
@@ -196,7 +196,8 @@ class _Graph:
         try:
             made = layer(tensors if several else tensors[0])
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{self.function}: {error}") from error
+            rule = f"a graph that {layer.name!r} can be called in"
+            raise value_error(self.function, "config", rule, str(error)) from error
         self.outputs[key] = made if isinstance(made, list) else [made]
 
     def _tensor(self, place: tuple[str, int, int], argument: str = "keras_history") -> Tensor:

@@ -11,22 +11,17 @@ import io
 import json
 import os
 import zipfile
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import value_error
 from ..files import open_regular
 from ..layers import Layer, Variable
 from ..layers.base import assign_all, postponed_weights
-from ..layers.naming import snake_case
 from . import h5
-from .config import class_name, described, named_variables
+from .config import described, layer_paths, named_variables
 from .config_reading import layer_from
 from .tensors import MOST_HEADER, parse
 from .training_config import compile_config, compile_from, generator_state, restore_generator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # the release whose structure this is
 KERAS_VERSION = "3.15.1"
@@ -70,18 +65,6 @@ def _write_vars(file: Any, path: str, name: str, values: list[Any]) -> None:
     group.attrs["name"] = name
     for i, value in enumerate(values):
         group.create_dataset(str(i), data=value)
-
-
-def layer_paths(model: Any, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield all layers, those of models within too, and where Keras puts their weights."""
-    counts: Counter[str] = Counter()
-    for layer in model.layers:
-        name = snake_case(class_name(layer))
-        number, counts[name] = counts[name], counts[name] + 1
-        path = f"{prefix}layers/{name}_{number}" if number else f"{prefix}layers/{name}"
-        yield path, layer
-        if hasattr(layer, "graph_layers"):
-            yield from layer_paths(layer, f"{path}/")
 
 
 def in_keras_order(layer: Layer) -> list[Variable]:

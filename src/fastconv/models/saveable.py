@@ -9,7 +9,7 @@ from ..errors import describe, type_error
 from ..layers import Input, InputLayer
 from ..layers.graph import Node
 from . import config, config_reading, saving
-from .training_config import compile_config
+from .training_config import compile_config, reading
 
 if TYPE_CHECKING:
     import os
@@ -61,7 +61,7 @@ class Saveable:
         ----------
         filepath : str or os.PathLike
             ``.weights.h5`` is Keras's format; any other ending, by custom ``.safetensors``, is a
-            file of safetensors, with names such as weights/conv2d/kernel.
+            file of safetensors, with names such as layers/conv2d_1/kernel.
         overwrite : bool
             Whether a file that exists is replaced.
 
@@ -123,7 +123,8 @@ class Saveable:
 
             read = config_reading.sequential_from
             kind = cls if issubclass(cls, Sequential) else Sequential
-        return read(function, kind, config, dict(custom_objects or {}))
+        with reading(function, "configuration", "config"):
+            return read(function, kind, config, dict(custom_objects or {}))
 
     def to_json(self, **keywords: Any) -> str:
         """Return the architecture, and the arguments of `compile`, as a text.

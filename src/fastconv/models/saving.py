@@ -32,6 +32,9 @@ from .training_config import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..layers import Variable
     from .model import Model
 
     Classes = dict[str, Any]
@@ -60,7 +63,7 @@ def save_model(model: Any, filepath: Path, overwrite: bool = True) -> None:
 
 def _save_own(model: Any, path: str) -> None:
     variables = named_variables("save", model)
-    arrays = {f"weights/{name}": variable.value for name, variable in variables.items()}
+    arrays = {name: variable.value for name, variable in variables.items()}
     description = {**described(model), "compile_config": compile_config(model)}
     state = training_state(model, {id(v): name for name, v in variables.items()})
     if model.compiled:
@@ -120,7 +123,7 @@ def load_model(
     True
     """
     path, classes = _plain("load_model", filepath), _classes("load_model", custom_objects)
-    with reading("load_model", "content"):
+    with reading("load_model", "file"):
         if path.endswith(".keras"):
             return read_archive("load_model", path, classes, compile)
         if path.endswith((".h5", ".hdf5")):
@@ -138,36 +141,37 @@ def _load_own(path: str, classes: Classes, compile: bool) -> Model:
             rule = f"of version {_VERSION}"
             raise value_error(function, "filepath", rule, describe(file.metadata.get("version")))
         description = parse(function, path, file.metadata["model"])
-        state = parse(function, path, file.metadata.get("training", "{}"))
+        training = parse(function, path, file.metadata.get("training", "{}"))
         with postponed_weights():
             model: Any = model_from(function, description, classes)
         variables = named_variables(function, model)
-        _compare(file, "weights/", {name: v.value for name, v in variables.items()}, True)
+        _compare(file, "layers/", variables, True)
         for name, variable in variables.items():
-            variable.value = file.read(f"weights/{name}")
-        restore_generator(function, model, state.get("generator"))
+            variable.value = file.read(name)
+        restore_generator(function, model, training.get("generator"))
         if compile and description.get("compile_config"):
             compile_from(function, model, description["compile_config"], classes)
-            if "optimizer_variables" in state:
-                build_optimizer(function, model, state["optimizer_variables"], variables)
-            own = model.optimizer.get_state()
-            _compare(file, "optimizer/", own, True)
-            model.optimizer.set_state({name: file.read(f"optimizer/{name}") for name in own})
+            if "optimizer_variables" in training:
+                build_optimizer(function, model, training["optimizer_variables"], variables)
+            state = {f"optimizer/{n}": a for n, a in model.optimizer.get_state().items()}
+            _compare(file, "optimizer/", state, True)
+            state = {n.removeprefix("optimizer/"): file.read(n) for n in state}
+            model.optimizer.set_state(state)
         return model
 
 
 def _compare(
-    file: TensorsFile, prefix: str, expected: dict[str, np.ndarray], same_type: bool
+    file: TensorsFile, prefix: str, expected: Mapping[str, Variable | np.ndarray], same_type: bool
 ) -> None:
     """Raise unless a file has arrays of these names, shapes and types, and no others."""
     found = {name for name in file.entries if name.startswith(prefix)}
-    differing = sorted(found ^ {prefix + name for name in expected})
+    differing = sorted(found ^ set(expected))
     if differing:
         rule = "a file with the arrays that the model has"
         got = f"a difference in {differing[0]!r} and {len(differing) - 1} more"
         raise value_error(file.function, "filepath", rule, got)
     for name, array in expected.items():
-        entry = file.entries[prefix + name]
+        entry = file.entries[name]
         fits = entry.shape == array.shape and entry.dtype.kind in "fiub"
         if not fits or (same_type and entry.dtype.newbyteorder("=") != array.dtype):
             rule = f"a file with {name!r} of shape {array.shape} and dtype {array.dtype}"
@@ -202,7 +206,7 @@ def save_weights(model: Any, filepath: Path, overwrite: bool = True) -> None:
         rule = "a path that ends in .weights.h5, or in nothing that Keras knows"
         raise value_error("save_weights", "filepath", rule, describe(path))
     variables = named_variables("save_weights", model)
-    arrays = {f"weights/{name}": variable.value for name, variable in variables.items()}
+    arrays = {name: variable.value for name, variable in variables.items()}
     with durable_file(path) as file:
         write_tensors(file, arrays, {"format": "fastconv", "version": _VERSION})
 
@@ -211,7 +215,7 @@ def load_weights(model: Any, filepath: Path) -> None:
     """Read the weights of a model from a file; see `Model.load_weights`."""
     function, path = "load_weights", _plain("load_weights", filepath)
     model._need_built(function)
-    with reading(function, "weights"):
+    with reading(function, "file"):
         if path.endswith(".keras"):
             read_archive_weights(function, path, model)
         elif path.endswith(".weights.h5"):
@@ -221,8 +225,8 @@ def load_weights(model: Any, filepath: Path) -> None:
         else:
             variables = named_variables(function, model)
             with TensorsFile(function, path) as file:
-                _compare(file, "weights/", {n: v.value for n, v in variables.items()}, False)
-                values = [file.read(f"weights/{name}") for name in variables]
+                _compare(file, "layers/", variables, False)
+                values = [file.read(name) for name in variables]
             assign_all(function, list(variables.values()), values)
 
 
@@ -257,7 +261,7 @@ def model_from_json(json_string: str, custom_objects: Classes | None = None) -> 
         raise type_error(function, "json_string", "a str", describe(json_string))
     description = parse(function, "json_string", json_string)
     classes = _classes(function, custom_objects)
-    with reading(function, "JSON"):
+    with reading(function, "description", "json_string"):
         model = model_from(function, description, classes)
         compile_from(function, model, description.get("compile_config"), classes)
     return model

@@ -20,13 +20,17 @@ _OWN_SETTINGS = ("loss", "loss_weights", "metrics", "weighted_metrics")
 
 
 @contextmanager
-def reading(function: str, what: str) -> Iterator[None]:
+def reading(function: str, what: str, argument: str = "filepath") -> Iterator[None]:
     """Turn what a file's content may raise, whoever notices it, into a ValueError."""
     try:
         yield
+    except ValueError as error:
+        if str(error).startswith(f"{function}: "):
+            raise
+        raise value_error(function, argument, f"a valid {what}", str(error)) from error
     except (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         got = f"{type(error).__name__}: {error}"
-        raise value_error(function, "filepath", f"a file with valid {what}", got) from error
+        raise value_error(function, argument, f"a valid {what}", got) from error
 
 
 def compile_config(model: Any) -> dict[str, Any] | None:
@@ -36,10 +40,10 @@ def compile_config(model: Any) -> dict[str, Any] | None:
     given = model._compiled.arguments()
     return {
         "optimizer": optimizers.serialize(model.optimizer),
-        "loss": _mapped(given["loss"], lambda one: losses.serialize(losses.get(one))),
+        "loss": _mapped(given["loss"], lambda one: _written(one, losses)),
         "loss_weights": _mapped(given["loss_weights"], float),
         **{
-            name: _mapped(given[name], lambda one: metrics.serialize(metrics.get(one)))
+            name: _mapped(given[name], lambda one: _written(one, metrics))
             for name in ("metrics", "weighted_metrics")
         },
         "run_eagerly": False,
@@ -49,9 +53,9 @@ def compile_config(model: Any) -> dict[str, Any] | None:
 
 
 def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Change the single items of an argument of `compile`; names stay names."""
-    if value is None or isinstance(value, str):
-        return value
+    """Change the single items of an argument of `compile`."""
+    if value is None:
+        return None
     if isinstance(value, dict) and "class_name" not in value:
         return {name: _mapped(one, change) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -59,11 +63,16 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     return change(value)
 
 
+def _written(one: Any, module: Any) -> Any:
+    # names stay names
+    return one if isinstance(one, str) else module.serialize(module.get(one))
+
+
 def compile_from(function: str, model: Any, config: Any, classes: Classes) -> None:
     """Compile a model as a configuration says; that of a model not compiled is None or empty."""
     if not config:
         return
-    with reading(function, "arguments of compile"):
+    with reading(function, "description of compile"):
         optimizer = optimizers.deserialize(config["optimizer"], classes)
         changes: dict[str, Callable[[Any], Any]] = {
             "loss": lambda one: _named(one, losses.deserialize, classes),
