@@ -16,18 +16,29 @@ def keras_in(floatx):
     keras = pytest.importorskip("keras", reason="the comparison is with Keras")
     if keras.backend.backend() != "torch":
         pytest.skip("the comparison needs Keras on PyTorch")
-    # But for TensorFlow, Keras takes products and means in float32, whatever it is given.
     types = keras.src.backend.common.dtypes.BIT64_TO_BIT32_DTYPE
     before = keras.config.floatx(), config.floatx(), types["float64"]
     keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(floatx)  # of layers; it would stay what it was at the first one
     config.set_floatx(floatx)
+    # But for TensorFlow, Keras takes products and means in float32, whatever it is given.
     types["float64"] = "float64"
+    _forget_types(keras)
     try:
         yield keras
     finally:
         keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[0])
         config.set_floatx(before[1])
         types["float64"] = before[2]
+        _forget_types(keras)
+
+
+def _forget_types(keras):
+    """Let Keras find result types anew: it remembers those of other settings."""
+    for function in vars(keras.src.backend.common.dtypes).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
 
 
 def as_numpy(value):
