@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     Classes = dict[str, Any]
     Place = tuple[str, int]
 
-MOST_LAYERS = 20000
-MOST_CALLS = 100000
+MOST_LAYERS = 10000
+MOST_CALLS = 10000
 
 
 def layer_from(function: str, given: Any, classes: Classes, levels: int = 50) -> Layer:
@@ -169,7 +169,7 @@ class _Graph:
         ready: deque[Place] = deque()
         for key, argument in calls.items():
             places = argument if isinstance(argument, list) else [argument]
-            needs = {place[:2] for place in places} - set(self.outputs)
+            needs = {place[:2] for place in places if place[:2] not in self.outputs}
             if key[1]:
                 needs.add((key[0], key[1] - 1))
             waiting[key] = len(needs)

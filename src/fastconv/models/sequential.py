@@ -57,8 +57,9 @@ class Sequential(Model):
         super(Model, self).__init__(name=name, trainable=trainable)
         self._stack: list[Layer] = []
         self._clear()
+        taken: set[str] = set()
         for layer in layers or ():
-            self._append(layer)
+            self._append(layer, taken)
         self._rebuild()
         if not trainable:
             self.trainable = False
@@ -83,7 +84,7 @@ class Sequential(Model):
             If it is neither, its name is taken, or it does not suit the layer before.
         """
         before = list(self._stack)
-        self._append(layer)
+        self._append(layer, {other.name for other in before})
         try:
             self._rebuild()
         except (ValueError, TypeError):
@@ -99,12 +100,12 @@ class Sequential(Model):
         self._rebuild()
         return layer
 
-    def _append(self, layer: Any) -> None:
+    def _append(self, layer: Any, taken: set[str]) -> None:
         if isinstance(layer, Tensor) and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer
         if not isinstance(layer, Layer):
             raise type_error("Sequential", "layer", "a layer or an Input", describe(layer))
-        if any(layer.name == other.name for other in self._stack):
+        if layer.name in taken:
             rule = "a layer whose name is not taken"
             raise value_error("Sequential", "layer", rule, repr(layer.name))
         if isinstance(layer, InputLayer) and self._stack:
@@ -118,7 +119,9 @@ class Sequential(Model):
                 shape = first.input_shape_given
             if shape is not None:
                 self._stack.append(InputLayer(shape[1:], dtype=layer.dtype))
+                taken.add(self._stack[0].name)
         self._stack.append(layer)
+        taken.add(layer.name)
 
     def _rebuild(self) -> None:
         self._clear()
