@@ -41,6 +41,7 @@ FLOORS = {
     "metrics": {"losses", "errors", "geometry"},
     "losses": {"errors", "geometry"},
     "optimizers": {"errors", "geometry"},
+    "plotting": {"models", "layers", "extras", "files", "config", "geometry", "errors"},
     "utils": {"preprocessing", "random", "config", "geometry", "errors"},
     "datasets": {"extras", "files", "config", "geometry", "errors"},
     "preprocessing": {"extras", "files", "random", "config", "cpus", "geometry", "errors"},
