@@ -18,7 +18,7 @@ from ..extras import need
 from ..files import durable_file
 from ..layers.base import assign_all, postponed_weights
 from .config import described, named_variables
-from .config_reading import layer_from
+from .copies import checked_classes, model_from
 from .keras_format import archive, keras_weights, read_archive, read_archive_weights, read_weights
 from .keras_legacy import read_legacy_weights, read_whole_model, whole_model
 from .tensors import TensorsFile, parse, write_tensors
@@ -122,7 +122,7 @@ def load_model(
     >>> bool(np.array_equal(model(x), again(x)))
     True
     """
-    path, classes = _plain("load_model", filepath), _classes("load_model", custom_objects)
+    path, classes = _plain("load_model", filepath), checked_classes("load_model", custom_objects)
     with reading("load_model", "file"):
         if path.endswith(".keras"):
             return read_archive("load_model", path, classes, compile)
@@ -180,16 +180,6 @@ def _compare(
             )
 
 
-def model_from(function: str, description: Any, classes: Classes) -> Any:
-    """Return the model of a description."""
-    from .model import Model
-
-    model = layer_from(function, description, classes)
-    if not isinstance(model, Model):
-        raise value_error(function, "config", "that of a model", type(model).__name__)
-    return model
-
-
 # ------------------------------------------------------------------------------------ weights
 
 
@@ -228,93 +218,6 @@ def load_weights(model: Any, filepath: Path) -> None:
                 _compare(file, "layers/", variables, False)
                 values = [file.read(name) for name in variables]
             assign_all(function, list(variables.values()), values)
-
-
-# ------------------------------------------------------------------------------ without files
-
-
-def model_from_json(json_string: str, custom_objects: Classes | None = None) -> Model:
-    """Return a new model, not trained, of what `Model.to_json` returned, or Keras's.
-
-    Parameters
-    ----------
-    json_string : str
-        The text.
-    custom_objects : dict, optional
-        Classes by name, for layers of your own.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If it is no description of a model, or one with layers that fastconv doesn't have.
-
-    Examples
-    --------
-    >>> from fastconv.layers import Dense
-    >>> from fastconv.models import Sequential, model_from_json
-    >>> model = Sequential([Dense(2, input_shape=(3,))])
-    >>> model_from_json(model.to_json()).count_params()
-    8
-    """
-    function = "model_from_json"
-    if not isinstance(json_string, str):
-        raise type_error(function, "json_string", "a str", describe(json_string))
-    description = parse(function, "json_string", json_string)
-    classes = _classes(function, custom_objects)
-    with reading(function, "description", "json_string"):
-        model = model_from(function, description, classes)
-        compile_from(function, model, description.get("compile_config"), classes)
-    return model
-
-
-def clone_model(model: Model) -> Model:
-    """Return a model of the same layers with weights of its own, initialized anew.
-
-    Parameters
-    ----------
-    model : Model
-        It is neither changed nor shared with.
-
-    Raises
-    ------
-    TypeError
-        If it is no model.
-
-    Examples
-    --------
-    >>> from fastconv.layers import Dense
-    >>> from fastconv.models import Sequential, clone_model
-    >>> clone_model(Sequential([Dense(2, input_shape=(3,))])).count_params()
-    8
-    """
-    from .model import Model
-
-    if not isinstance(model, Model):
-        raise type_error("clone_model", "model", "a Model", describe(model))
-    return model_from("clone_model", described(model), _own_classes(model))
-
-
-def _own_classes(model: Any) -> Classes:
-    """Return the classes, by name, of the layers that are not fastconv's."""
-    from .config import LAYERS
-    from .model import Model
-
-    found: Classes = {}
-    for layer in model.graph_layers:
-        if isinstance(layer, Model):
-            found.update(_own_classes(layer))
-        elif LAYERS.get(type(layer).__name__) is not type(layer):
-            found[type(layer).__name__] = type(layer)
-    return found
-
-
-def _classes(function: str, custom_objects: Any) -> Classes:
-    if custom_objects is None:
-        return {}
-    if not isinstance(custom_objects, dict):
-        rule = "a dict of classes by name"
-        raise type_error(function, "custom_objects", rule, describe(custom_objects))
-    return custom_objects
 
 
 def _plain(function: str, filepath: Any) -> str:
