@@ -60,7 +60,7 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: float = 0.0) -> None:
-        self.value = float(value)
+        self.value = _number("Constant", "value", value)
 
     def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Array:
         return np.full(shape, self.value, dtype or floatx())
@@ -101,7 +101,9 @@ class RandomUniform(RandomInitializer):
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
     ) -> None:
         super().__init__(seed)
-        self.minval, self.maxval = float(minval), float(maxval)
+        name = type(self).__name__
+        self.minval = _number(name, "minval", minval)
+        self.maxval = _number(name, "maxval", maxval)
 
     def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Array:
         return self._uniform(self.minval, self.maxval, shape, dtype)
@@ -117,7 +119,11 @@ class RandomNormal(RandomInitializer):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.mean, self.stddev = float(mean), float(stddev)
+        name = type(self).__name__
+        self.mean = _number(name, "mean", mean)
+        self.stddev = _number(name, "stddev", stddev)
+        if self.stddev < 0:
+            raise value_error(name, "stddev", "a number of at least 0", describe(stddev))
 
     def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Array:
         return self._normal(self.mean, self.stddev, shape, dtype, self._cut)
@@ -161,7 +167,8 @@ class VarianceScaling(RandomInitializer):
     ) -> None:
         name = type(self).__name__
         super().__init__(seed)
-        if not scale > 0:
+        self.scale = _number(name, "scale", scale)
+        if self.scale <= 0:
             raise value_error(name, "scale", "a number above 0", describe(scale))
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise value_error(name, "mode", "'fan_in', 'fan_out' or 'fan_avg'", describe(mode))
@@ -169,7 +176,7 @@ class VarianceScaling(RandomInitializer):
         if distribution not in _DISTRIBUTIONS:
             rule = " or ".join(map(repr, _DISTRIBUTIONS))
             raise value_error(name, "distribution", rule, describe(distribution))
-        self.scale, self.mode, self.distribution = float(scale), mode, distribution
+        self.mode, self.distribution = mode, distribution
 
     def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Array:
         fan_in, fan_out = _fans(shape)
@@ -189,6 +196,15 @@ class VarianceScaling(RandomInitializer):
             "mode": self.mode,
             "distribution": self.distribution,
         }
+
+
+def _number(function: str, argument: str, value: object) -> float:
+    """Return a number as a float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise type_error(function, argument, "a number", describe(value))
+    if math.isnan(value):
+        raise value_error(function, argument, "a number", describe(value))
+    return float(value)
 
 
 def _fans(shape: Sequence[int]) -> tuple[int, int]:
@@ -286,11 +302,13 @@ def get(
         return _NAMES[identifier]()
     if isinstance(identifier, dict):
         # axes that Keras writes and does not use
-        config = {
-            key: value
-            for key, value in identifier.get("config", {}).items()
-            if not (key in ("input_axes", "output_axes") and value is None)
-        }
+        config = identifier.get("config", {})
+        if isinstance(config, dict):
+            config = {
+                key: value
+                for key, value in config.items()
+                if not (key in ("input_axes", "output_axes") and value is None)
+            }
         classes: dict[str, Any] = _CLASSES
         return serialization.deserialize(
             function, argument, {**identifier, "config": config}, classes
