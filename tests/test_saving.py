@@ -698,6 +698,34 @@ def test_every_truncation_and_many_changes_raise_or_load(trained):
             load_model(trained)
 
 
+def test_steps_below_none_raise(trained):
+    model = load_model(trained)
+    model.optimizer.iterations = -2
+    model.save(trained)
+    with pytest.raises(ValueError, match="0 steps or more"):
+        load_model(trained)
+
+
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
+    model = sequential()
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    for ending in (".keras", ".h5"):
+        with pytest.raises(ImportError, match=r"pip install fastconv\[keras\]"):
+            model.save(tmp_path / f"m{ending}")
+    with pytest.raises(ImportError, match=r"save_weights needs h5py"):
+        model.save_weights(tmp_path / "m.weights.h5")
+    model.save(tmp_path / "m")  # its own format needs nothing
+    assert_equal(model, load_model(tmp_path / "m"))
+
+
+def test_pickles_are_small():
+    model = sequential()
+    model.compile("adam", "mse")
+    model.fit(*data_of(model), verbose=0)
+    weights = sum(array.nbytes for array in arrays_of(model).values())
+    assert len(pickle.dumps(model)) < weights + 20000
+
+
 def test_pipes_and_folders_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):

@@ -21,7 +21,13 @@ from . import h5
 from .config import described, layer_paths, named_variables
 from .config_reading import layer_from
 from .tensors import MOST_HEADER, parse
-from .training_config import compile_config, compile_from, generator_state, restore_generator
+from .training_config import (
+    check_steps,
+    compile_config,
+    compile_from,
+    generator_state,
+    restore_generator,
+)
 
 # the release whose structure this is
 KERAS_VERSION = "3.15.1"
@@ -176,6 +182,7 @@ def place_optimizer(function: str, model: Any, read: Any) -> None:
     model.optimizer.build(model.trainable_weights)
     shapes = [variable.value.shape for variable in model.optimizer.variables]
     model.optimizer.set_weights(read(shapes))
+    check_steps(function, model)
 
 
 def _optimizer(function: str, file: Any, shapes: Any) -> Any:

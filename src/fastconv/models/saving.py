@@ -24,6 +24,7 @@ from .keras_legacy import read_legacy_weights, read_whole_model, whole_model
 from .tensors import TensorsFile, parse, write_tensors
 from .training_config import (
     build_optimizer,
+    check_steps,
     compile_config,
     compile_from,
     reading,
@@ -157,6 +158,7 @@ def _load_own(path: str, classes: Classes, compile: bool) -> Model:
             _compare(file, "optimizer/", state, True)
             state = {n.removeprefix("optimizer/"): file.read(n) for n in state}
             model.optimizer.set_state(state)
+            check_steps(function, model)
         return model
 
 

@@ -131,3 +131,10 @@ def build_optimizer(function: str, model: Any, names: Any, variables: dict[str, 
             rule = "a file whose optimizer knows the model's weights"
             raise value_error(function, "filepath", rule, describe(name))
     model.optimizer.build([variables[name] for name in names])
+
+
+def check_steps(function: str, model: Any) -> None:
+    """Raise if a file said that the optimizer made fewer steps than none."""
+    if model.optimizer.iterations < 0:
+        rule = "a file whose optimizer made 0 steps or more"
+        raise value_error(function, "filepath", rule, model.optimizer.iterations)

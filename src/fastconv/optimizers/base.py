@@ -246,6 +246,10 @@ class Optimizer(State):
                 w -= a
             update(w, g, a, b, *(slot[part] for slot in slots))
 
+    def __getstate__(self) -> dict[str, Any]:
+        # half a megabyte of what nobody reads again
+        return {**self.__dict__, "_scratch": {}}
+
     def _scratch_of(self, dtype: np.dtype) -> tuple[np.ndarray, ...]:
         scratch = self._scratch.get(dtype)
         if scratch is None:
