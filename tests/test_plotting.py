@@ -173,12 +173,42 @@ def test_values_can_be_forced():
     assert len(np.unique(conv.images()[0])) > 6
 
 
+def test_numbers_of_a_layer_have_its_decimals():
+    probabilities = np.array([[[0.91391, 1.7e-12, 0.059634, -1e-9]]])
+    style = cells.plan("test", "layer", probabilities, True, 50, "auto").style
+    assert [style.text(v) for v in probabilities.ravel()] == ["0.9139", "0", "0.0596", "0"]
+    for number, text in [(1234.56, "1235"), (2.5e-7, "2.5e-7"), (3.25e30, "3.25e30"), (12, "12")]:
+        style = cells.plan("test", "layer", np.full((1, 1, 1), number), True, 90, "auto").style
+        assert style.text(number) == text
+
+
+def test_without_freetype(monkeypatch):
+    """Pillow has a font of pixels then, of a single size."""
+    from PIL import ImageFont
+
+    cells.font_of.cache_clear()
+    pixels = ImageFont.load_default_imagefont()
+    monkeypatch.setattr(ImageFont, "load_default", lambda: pixels)
+    monkeypatch.setattr(ImageFont, "truetype", lambda *given: pixels)
+    try:
+        maps = feature_maps(small_network(conv="ação"), diagonal(), scale=50)
+        image = np.asarray(maps["ação"].images()[0])
+        assert set(image[:50, :50].ravel()) == {0, 255}  # a number on white
+        maps.to_image()
+    finally:
+        cells.font_of.cache_clear()
+
+
 def test_scales():
     rng = np.random.default_rng(0)
     for size, pixels in [(5, 160), (32, 160), (60, 120), (81, 81), (200, 200)]:
         model = Sequential([layers.ReLU(input_shape=(size, size, 1), name="relu")])
         maps = feature_maps(model, rng.normal(size=(1, size, size, 1)))
         assert maps["relu"].images()[0].size == (pixels, pixels)
+    for size in range(8, 81):
+        for count in (1, 16):
+            drawn = cells.plan("test", "layer", np.zeros((count, size, 3)), False, None, False)
+            assert 96 <= drawn.cell * size <= 160
 
 
 def test_long_rows_are_folded():

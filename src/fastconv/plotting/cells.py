@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 PAPER = (222, 230, 240)  # where a folded row has no numbers left
 NOT_A_NUMBER = (196, 64, 64)
 _WIDEST = 960  # of a row of numbers, before it is folded
-_MAP_SIDE, _SMALL_MAP_SIDE, _LARGEST_CELL = 160, 128, 64
+_MAP_SIDE, _SMALL_MAP_SIDE, _LEAST_MAP_SIDE, _LARGEST_CELL = 160, 128, 96, 64
 _ROW_CELLS = 48, 12, 4  # numbers can be read; squares can be told apart; there are thousands
 _FEW_MAPS = 8
-_LARGEST_FONT, _GOOD_FONT, _SMALLEST_FONT = 15, 12, 9
+# Of numbers: rather fewer digits than tiny ones.
+_LARGEST_FONT, _SMALLEST_FONT = 15, 9
+_DIGITS, _LEAST_FONTS = (4, 3, 2), (12, 9, 9)
 _MOST_PIXELS = 2**24
 _MOST_WRITTEN = 4096
 _MOST_MEASURED = 500
@@ -30,13 +33,28 @@ _MOST_MEASURED = 500
 _LIGHT = 117
 
 
+class NumberStyle(NamedTuple):
+    """How the numbers of a layer are written: to so many decimals, or each to so many digits."""
+
+    digits: int
+    decimals: int | None
+
+    def text(self, value: float) -> str:
+        """Return a number as it is written."""
+        if self.decimals is None or not math.isfinite(value):
+            return short(value, self.digits)
+        text = f"{value:.{self.decimals}f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return "0" if text == "-0" else text
+
+
 class Plan(NamedTuple):
     """How the maps of a layer are drawn: the side of a cell, its numbers, where rows fold."""
 
     cell: int
     per_line: int
-    digits: int = 0  # 0 where no numbers are written
-    font_size: int = 0
+    font_size: int = 0  # 0 where no numbers are written
+    style: NumberStyle | None = None
 
 
 @functools.lru_cache(maxsize=32)
@@ -85,9 +103,9 @@ def plan(
     """
     _, height, width = maps.shape
     cell = scale or (_row_cell(width) if row else _map_cell(*maps.shape))
-    digits = size = 0
+    style, size = None, 0
     if values is True or (values == "auto" and height * width <= _MOST_WRITTEN):
-        digits, size, needed = _lettering(maps, cell, values is True)
+        style, size, needed = _lettering(maps, cell, values is True)
         cell = max(cell, needed)
     lines = -(-width * cell // _WIDEST) if row else 1
     per_line = max(-(-width // lines), 1)
@@ -97,39 +115,49 @@ def plan(
             rule = "False or 'auto' where maps are too large for their numbers"
             raise value_error(function, "values", rule, f"True, which takes a scale of {got}")
         raise value_error(function, "scale", f"for {_MOST_PIXELS} pixels at most", got)
-    return Plan(cell, per_line, digits, size)
+    return Plan(cell, per_line, size, style)
 
 
 def _map_cell(count: int, height: int, width: int) -> int:
-    side = _MAP_SIDE if count <= _FEW_MAPS else _SMALL_MAP_SIDE
-    return min(max(side // max(height, width), 1), _LARGEST_CELL)
+    side = max(height, width)
+    cell = (_MAP_SIDE if count <= _FEW_MAPS else _SMALL_MAP_SIDE) // side
+    if cell * side < _LEAST_MAP_SIDE:
+        cell = _MAP_SIDE // side
+    return min(max(cell, 1), _LARGEST_CELL)
 
 
 def _row_cell(width: int) -> int:
     return _ROW_CELLS[0] if width <= 64 else _ROW_CELLS[1] if width <= 1024 else _ROW_CELLS[2]
 
 
-def _lettering(maps: Array, cell: int, force: bool) -> tuple[int, int, int]:
-    """Return digits and size of the font (0 if none fits), and the cell that they take."""
-    room = cell - 4
+def _lettering(maps: Array, cell: int, force: bool) -> tuple[NumberStyle | None, int, int]:
+    """Return how numbers are written, and the font's size; and what cell they take, if a larger."""
+    room = cell - max(cell // 8, 4)
     if room < _SMALLEST_FONT and not force:
-        return 0, 0, 0
-    widest = {digits: _widest(maps, digits) for digits in (4, 3, 2)}
-    # rather fewer digits than tiny ones
-    for sizes in ((_LARGEST_FONT, _GOOD_FONT), (_GOOD_FONT - 1, _SMALLEST_FONT)):
-        for digits, text in widest.items():
-            for size in range(sizes[0], sizes[1] - 1, -1):
-                if size <= room and font_of(size).getlength(text) <= room:
-                    return digits, size, 0
+        return None, 0, 0
+    styles = [_style(maps, digits) for digits in _DIGITS]
+    widest = [_widest(maps, style) for style in styles]
+    for style, text, least in zip(styles, widest, _LEAST_FONTS, strict=True):
+        for size in range(_LARGEST_FONT, least - 1, -1):
+            if size <= room and font_of(size).getlength(text) <= room:
+                return style, size, 0
     if not force:
-        return 0, 0, 0
-    size = _SMALLEST_FONT + 1
-    return 3, size, int(max(font_of(size).getlength(widest[3]), size)) + 5
+        return None, 0, 0
+    style, size = styles[1], _SMALLEST_FONT + 1
+    return style, size, int(max(font_of(size).getlength(widest[1]), size)) + 5
 
 
-def _widest(maps: Array, digits: int) -> str:
+def _style(maps: Array, digits: int) -> NumberStyle:
+    """Return the style that gives the largest number its digits; the others have its decimals."""
+    largest = float(np.abs(maps, where=np.isfinite(maps), out=np.zeros_like(maps)).max())
+    if not 1e-3 <= largest < 1e5:
+        return NumberStyle(digits, None)
+    return NumberStyle(digits, max(digits - 1 - math.floor(math.log10(largest)), 0))
+
+
+def _widest(maps: Array, style: NumberStyle) -> str:
     """Return the text, of those for all numbers, that takes most room."""
-    texts = sorted({short(value, digits) for value in maps.ravel().tolist()}, key=len)
+    texts = sorted({style.text(value) for value in maps.ravel().tolist()}, key=len)
     return max(texts[-_MOST_MEASURED:], key=font_of(_LARGEST_FONT).getlength)
 
 
@@ -164,8 +192,8 @@ def picture(numbers: Array, greys: Array, drawn: Plan) -> Image:
         image = pil.fromarray(colours)
     rows, columns = greys.shape
     image = image.resize((columns * drawn.cell, rows * drawn.cell), pil.Resampling.NEAREST)
-    if drawn.digits:
-        texts = [short(v, drawn.digits) for v in numbers.ravel().tolist()]
+    if drawn.style is not None:
+        texts = [drawn.style.text(value) for value in numbers.ravel().tolist()]
         count = len(texts) - spare
         _write(image, texts[:count], np.where(missing, 0, greys).ravel(), columns, drawn)
     return image

@@ -20,7 +20,7 @@ _FONT, _LINE = 13, 18
 _MARGIN, _GAP, _PAD = 16, 8, 12
 _CAPTION, _WIDEST = 260, 1104
 _PAPER, _INK, _FAINT, _FRAME, _RULE = "#ffffff", "#1c1c1c", "#5c5c5c", "#9a9a9a", "#dcdcdc"
-_CELL = "text-align:left;vertical-align:top;padding:6px 10px"
+_CELL = "text-align:left;vertical-align:top;padding:6px 10px;overflow-wrap:anywhere"
 _IMAGE = (
     "display:inline-block;margin:0 6px 6px 0;border:1px solid #9a9a9a;max-width:none;"
     "image-rendering:pixelated;vertical-align:top"
@@ -62,7 +62,8 @@ def _html_row(row: Row) -> str:
         f'width="{image.width}" height="{image.height}" style="{_IMAGE}">'
         for image, words in zip(row.images, row.words, strict=True)
     )
-    head = f'<th scope="row" style="{_CELL};font-weight:normal;white-space:nowrap">{caption}</th>'
+    caption = f'<div style="width:max-content;max-width:260px">{caption}</div>'
+    head = f'<th scope="row" style="{_CELL};font-weight:normal">{caption}</th>'
     return f'<tr>{head}<td style="{_CELL}">{images}</td></tr>'
 
 
