@@ -1,0 +1,154 @@
+"""HDF5 files of weights, written to memory and read without trusting them.
+
+Only groups and plain arrays that lie in the file itself are read: no links, no filters, nothing
+that would be larger in memory than it is in the file.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..errors import describe, value_error
+from ..extras import need
+from ..files import open_regular
+
+# of attributes in a file, as HDF5 has it
+_MOST_ATTRIBUTE = 64512
+
+
+@contextmanager
+def written() -> Iterator[tuple[Any, io.BytesIO]]:
+    """Give a file to fill, and the bytes that it will be."""
+    h5py = need("h5py", "save", "keras")
+    # In memory: an error of a full disk, raised below HDF5, would not come through.
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        yield file, content
+
+
+@contextmanager
+def opened(function: str, source: Any) -> Iterator[Any]:
+    """Give the file of a path, or of an open file of bytes."""
+    h5py = need("h5py", function, "keras")
+    stream = open_regular(source) if isinstance(source, str) else source
+    try:
+        try:
+            file = h5py.File(stream, "r")
+        except (OSError, RuntimeError) as error:
+            raise value_error(function, "filepath", "an HDF5 file", str(error)) from error
+        with file:
+            try:
+                yield file
+            except (OSError, RuntimeError) as error:  # what HDF5 says of damage
+                raise value_error(function, "filepath", "a whole file", str(error)) from error
+    finally:
+        stream.close()
+
+
+def group(function: str, parent: Any, path: str) -> Any:
+    """Return a group within another, of the same file; None if there is none."""
+    h5py = need("h5py", function, "keras")
+    here = parent
+    for name in path.split("/"):
+        here = _own(function, here, name)
+        if here is None:
+            return None
+        if not isinstance(here, h5py.Group):
+            raise value_error(function, "filepath", f"a file with a group {path!r}", "no group")
+    return here
+
+
+def _own(function: str, parent: Any, name: str) -> Any:
+    h5py = need("h5py", function, "keras")
+    link = parent.get(name, getlink=True)
+    if link is None:
+        return None
+    if not isinstance(link, h5py.HardLink):
+        rule = "a file without links to elsewhere"
+        raise value_error(function, "filepath", rule, f"{type(link).__name__} {name!r}")
+    return parent[name]
+
+
+def arrays(
+    function: str, parent: Any, names: Sequence[str], shapes: Sequence[tuple[int, ...]]
+) -> list[np.ndarray]:
+    """Return arrays of a group, each of the shape that is expected of it."""
+    datasets = [
+        _dataset(function, parent, name, shape) for name, shape in zip(names, shapes, strict=True)
+    ]
+    return [np.asarray(dataset[()]) for dataset in datasets]
+
+
+def _dataset(function: str, parent: Any, path: str, shape: tuple[int, ...]) -> Any:
+    h5py = need("h5py", function, "keras")
+    folder, _, name = path.rpartition("/")
+    inside = group(function, parent, folder) if folder else parent
+    dataset = None if inside is None else _own(function, inside, name)
+    where = f"{parent.name}/{path}"
+    if not isinstance(dataset, h5py.Dataset):
+        raise value_error(function, "filepath", f"a file with an array {where!r}", "none")
+    if dataset.shape != shape or dataset.dtype.kind not in "fiub":
+        got = f"shape {describe(dataset.shape)}, dtype {dataset.dtype}"
+        raise value_error(function, "filepath", f"a file with {where!r} of shape {shape}", got)
+    size = math.prod(shape) * dataset.dtype.itemsize
+    plain = not (dataset.external or dataset.is_virtual or dataset.chunks)
+    if not plain or (size and dataset.id.get_storage_size() != size):
+        rule = f"a file that holds all of {where!r}, in one piece"
+        raise value_error(function, "filepath", rule, "chunks, or an array that lies elsewhere")
+    return dataset
+
+
+def vars_of(
+    function: str, file: Any, path: str, shapes: Sequence[tuple[int, ...]]
+) -> list[np.ndarray]:
+    """Return the arrays "0", "1", ... of a part of a model, which must be that many."""
+    found = group(function, file, f"{path}/vars" if path else "vars")
+    names = set() if found is None else set(found)
+    if len(names) != len(shapes):
+        rule = f"a file with {len(shapes)} arrays in {path}/vars"
+        raise value_error(function, "filepath", rule, len(names))
+    return arrays(function, found, [str(i) for i in range(len(shapes))], shapes) if shapes else []
+
+
+def set_names(parent: Any, name: str, names: Sequence[str]) -> None:
+    """Write a list of names as an attribute, or as name0, name1, ... where one has no room."""
+    given = np.asarray([one.encode() for one in names])
+    pieces = 1
+    while any(part.nbytes > _MOST_ATTRIBUTE for part in np.array_split(given, pieces)):
+        pieces += 1
+        if pieces > len(names):
+            rule = f"with names of at most {_MOST_ATTRIBUTE} bytes"
+            raise value_error("save", "model", rule, "a longer one")
+    if pieces == 1:
+        parent.attrs[name] = given
+        return
+    for i, part in enumerate(np.array_split(given, pieces)):
+        parent.attrs[f"{name}{i}"] = part
+
+
+def names_in(function: str, parent: Any, name: str) -> list[str]:
+    """Return a list of names that `set_names` wrote, or Keras."""
+    keys = [name] if name in parent.attrs else []
+    while not keys or keys[0] != name:
+        if f"{name}{len(keys)}" not in parent.attrs:
+            break
+        keys.append(f"{name}{len(keys)}")
+    if not keys:
+        raise value_error(function, "filepath", f"a file with {name} of {parent.name}", "none")
+    found = [one for key in keys for one in np.asarray(parent.attrs[key]).reshape(-1).tolist()]
+    return [text_of(function, name, one) for one in found]
+
+
+def text_of(function: str, name: str, value: Any) -> str:
+    """Return an attribute's value as a text."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if not isinstance(value, str):
+        raise value_error(function, "filepath", f"a file with a text as {name}", describe(value))
+    return value

@@ -1,0 +1,41 @@
+"""The numbers an optimizer is given, made plain Python floats.
+
+NumPy's own scalars would not do: beside one of float64, NumPy 2 computes float32 arrays in float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import describe, type_error, value_error
+
+
+def plain_real(
+    function: str,
+    argument: str,
+    value: object,
+    least: float = 0.0,
+    most: float = math.inf,
+    above: bool = False,
+) -> float:
+    """Return `value` as a float from `least` (or, with `above`, more than that) to `most`."""
+    rule = f"a finite number {'above' if above else 'of at least'} {least:g}"
+    if most != math.inf:
+        rule += f" and at most {most:g}"
+    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise type_error(function, argument, rule, describe(value))
+    number = float(value)
+    if not math.isfinite(number) or not least <= number <= most or (above and number == least):
+        raise value_error(function, argument, rule, describe(value))
+    return number
+
+
+def optional_real(function: str, argument: str, value: object, above: bool = True) -> float | None:
+    """Return None, or `value` as `plain_real` does."""
+    return None if value is None else plain_real(function, argument, value, above=above)
