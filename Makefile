@@ -22,7 +22,7 @@ SHORT := $(patsubst %,tests/test_%.py,arrays bad_arguments cpus doctest document
 install-wheel = $(1)/bin/python $(PIP) install --quiet $(3) '$(WHEEL)[$(2)]' \
   && $(1)/bin/python $(PIP) install --quiet --force-reinstall --no-deps $(WHEEL) \
   && { $(1)/bin/python $(PIP) install --quiet $(3) '$(WHEEL)[peers]' \
-       || echo "== PyTorch could not be installed: what compares with it is left out, and says so"; }
+       || echo "== PyTorch or Keras could not be installed: what compares with them is left out, and says so"; }
 
 # A virtual environment, made once. Debian keeps venv in a package of its own, hence the hint.
 .venv-%/bin/python:

@@ -20,7 +20,7 @@ SIDE = 32
 
 
 def shapes(labels: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw an image (side, side, 3) of uint8 for each label: stripes in a direction and a colour."""
+    """Draw an image (side, side, 3) of uint8 for each label: stripes of a slope and a colour."""
     rows, columns = np.mgrid[:side, :side] / side
     images = np.empty((len(labels), side, side, 3), np.uint8)
     for image, label in zip(images, labels, strict=True):

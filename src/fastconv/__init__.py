@@ -1,4 +1,6 @@
-"""Fast convolution and pooling for NumPy arrays."""
+"""Fast convolution and pooling for NumPy arrays, and a thin layer API over them."""
+
+import importlib as _importlib
 
 from ._version import __version__
 from .ops import (
@@ -18,6 +20,34 @@ from .ops import (
     prepare_conv2d,
 )
 from .threads import get_num_threads, precision, set_num_threads, show_config, threads
+
+# The layer API is imported when it is asked for: who wants an operation does not wait for it.
+_PARTS = (
+    "activations",
+    "callbacks",
+    "config",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "plotting",
+    "preprocessing",
+    "utils",
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _PARTS:
+        return _importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PARTS})
+
 
 __all__ = [
     "__version__",
