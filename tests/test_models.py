@@ -535,3 +535,41 @@ def test_the_diagonal_image_layer_by_layer(make):
     assert [layer.output.shape[1:] for layer in hidden] == shapes
     assert [layer.count_params() for layer in hidden] == [15, 0, 0, 0, 11, 0]
     assert model.count_params() == 26
+
+
+# ---------------------------------------------------------------------------------- calls
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+def test_a_model_rounds_to_no_smaller_dtype_than_its_layers(deferred):
+    """In float64 within a process of float32: called on arrays, and within another model."""
+    begin = [] if deferred else [layers.Input((3,), dtype="float64")]
+    dense = layers.Dense(2, dtype="float64")
+    model = Sequential([*begin, dense])
+    x = generator("float64").standard_normal((4, 3))
+    y = model(x)
+    want = x @ dense.get_weights()[0] + dense.get_weights()[1]
+    assert y.dtype == np.float64
+    np.testing.assert_allclose(y, want, rtol=1e-14, atol=1e-15)
+    assert_same(model.predict(x, verbose=0), y)
+    outer = Sequential([layers.Input((3,), dtype="float64"), model])
+    assert_same(outer.predict(x, verbose=0), y)
+    assert_same(outer(x), y)
+
+
+def test_a_model_is_called_on_what_it_is_fed_with():
+    model = several(fastconv)
+    image, number = inputs_of(model)
+    want = model.predict([image, number], verbose=0)
+    for given in ([image, number], (image, number), {"number": number, "image": image}):
+        for a, b in zip(model(given), want, strict=True):
+            assert_same(a, b)
+    for bad in ({"image": image}, {"image": image, "numbers": number}, [image], image):
+        with pytest.raises((ValueError, TypeError), match="inputs must be"):
+            model(bad)
+    single = layers.Input((3,), name="single")
+    model = Model([single], layers.Dense(2)(single))
+    for given in (number, [number], {"single": number}):
+        assert_same(model(given), model.predict(number, verbose=0))
+    tensor = layers.Input((3,))
+    assert model(tensor).shape == (None, 2)

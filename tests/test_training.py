@@ -476,6 +476,18 @@ def test_the_memory_of_predict_is_that_of_a_batch():
     assert many - few < 100_000
 
 
+def test_predict_keeps_no_more_layers_than_it_needs():
+    model = Sequential([layers.Input((64, 64, 8)), *(layers.ReLU() for _ in range(12))])
+    x = np.zeros((8, 64, 64, 8), "float32")
+    model.predict(x, verbose=0)
+    tracemalloc.start()
+    model.predict(x, verbose=0)
+    found = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # the result, a layer's input and output, and what is on the way between them
+    assert found < 6 * x.nbytes
+
+
 def test_one_model_predicts_in_four_threads():
     model = small_cifar(fastconv, 16)
     rng = generator("threads")

@@ -82,6 +82,8 @@ class Model(Saveable, Trainer, Layer):
         self._input_structure, self._output_structure = _shape_of(inputs), _shape_of(outputs)
         self.inputs, self.outputs = tensors_of(inputs), tensors_of(outputs)
         self.takes_list = not isinstance(inputs, Tensor)
+        # wide enough for every input: as a layer of another model it must round none
+        self.dtype = np.result_type(*(tensor.dtype for tensor in self.inputs)).name
         nodes = nodes_between(self.inputs, self.outputs)
         self._check_complete(nodes)
         self.input_layers = [tensor.node.layer for tensor in self.inputs]
@@ -229,6 +231,17 @@ class Model(Saveable, Trainer, Layer):
             raise ValueError(f"{function}: {self.name} must be called {rule}")
 
     # ------------------------------------------------------------------------- computation
+
+    def __call__(self, inputs: Any, training: bool | Training | None = None) -> Any:
+        if self.takes_list and isinstance(inputs, dict):
+            missing = [name for name in self.input_names if name not in inputs]
+            if missing or len(inputs) != len(self.inputs):
+                rule = f"a dict with {', '.join(self.input_names)}"
+                raise value_error(self.name, "inputs", rule, ", ".join(map(str, inputs)))
+            inputs = [inputs[name] for name in self.input_names]
+        elif self.takes_list and len(self.inputs) == 1 and not isinstance(inputs, (list, tuple)):
+            inputs = [inputs]
+        return super().__call__(inputs, training)
 
     def check_input(self, shape: Any) -> None:
         shapes = shape if self.takes_list else [shape]

@@ -110,6 +110,8 @@ class Sequential(Model):
             raise value_error("Sequential", "layer", rule, repr(layer.name))
         if isinstance(layer, InputLayer) and self._stack:
             raise value_error("Sequential", "layer", "an Input at the beginning alone", layer.name)
+        if not self._stack:
+            self.dtype = layer.dtype
         if not self._stack and not isinstance(layer, InputLayer):
             first: Any = layer
             shape = None
