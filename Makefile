@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts lint bench asan clean
+.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts lint bench bench-training asan clean
 
 PIP := -m pip --disable-pip-version-check
 # All that goes into the wheel; the C that Cython generates beside its sources doesn't.
@@ -36,17 +36,19 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' \
 	  | while IFS=$$'\t' read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
 
-demo: ## set up a fresh environment, build, and run conv4d on a photograph (under three minutes)
+demo: ## set up a fresh environment, build, run conv4d on a photograph, train a network (under three minutes)
 	@command -v $${CC:-cc} > /dev/null \
 	  || { echo "a C compiler is needed (on Debian: apt install gcc python3-dev)"; exit 1; }
 	@rm -rf .venv-demo
-	@echo "[1/3] a fresh virtual environment: .venv-demo"
+	@echo "[1/4] a fresh virtual environment: .venv-demo"
 	@$(MAKE) --no-print-directory .venv-demo/bin/python
-	@echo "[2/3] building fastconv and installing it with what the demo needs; compiling takes a minute or so"
+	@echo "[2/4] building fastconv and installing it with what the demo needs; compiling takes a minute or so"
 	@.venv-demo/bin/python $(PIP) install --no-input '.[demo]' \
 	  || { echo "the build failed: are Python's headers there? (on Debian: apt install python3-dev)"; exit 1; }
-	@echo "[3/3] examples/demo.py"
+	@echo "[3/4] examples/demo.py"
 	@.venv-demo/bin/python -u examples/demo.py
+	@echo "[4/4] examples/digits.py"
+	@.venv-demo/bin/python -u examples/digits.py --output demo-output
 
 dev: .venv-dev/bin/python ## an editable install with every tool in .venv-dev
 	.venv-dev/bin/python $(PIP) install --quiet --upgrade 'pip>=25.1'
@@ -118,6 +120,9 @@ lint: .venv-lint/.stamp ## ruff, cython-lint, clang-format, mypy
 
 bench: .venv-bench/.stamp ## time every layer against every peer: table, bench/results/, picture (BENCH=--quick)
 	.venv-bench/bin/python -m bench.run $(BENCH)
+
+bench-training: .venv-bench/.stamp ## time a step of training of the examples' networks beside Keras on PyTorch
+	.venv-bench/bin/python -m bench.training
 
 .venv-bench/.stamp: dist/.stamp | .venv-bench/bin/python
 	@echo "== installing the wheel and its peers in .venv-bench"

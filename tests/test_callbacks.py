@@ -404,7 +404,7 @@ def test_progress_costs_little():
         (lambda: callbacks.EarlyStopping(mode="up"), ValueError, "'auto' or 'min' or 'max'"),
         (lambda: callbacks.EarlyStopping(monitor=3), TypeError, "monitor must be a name"),
         (lambda: callbacks.EarlyStopping(min_delta="1"), TypeError, "min_delta"),
-        (lambda: callbacks.ModelCheckpoint("model.zip"), ValueError, "ends in .keras or .h5"),
+        (lambda: callbacks.ModelCheckpoint("m.weights.h5"), ValueError, "weights alone"),
         (lambda: callbacks.ModelCheckpoint("m.h5", save_weights_only=True), ValueError, "weights"),
         (lambda: callbacks.ModelCheckpoint(3), TypeError, "filepath must be a path"),
         (lambda: callbacks.ModelCheckpoint("m.h5", save_freq=0), ValueError, "save_freq"),

@@ -474,10 +474,12 @@ def test_checkpoints_are_written(tmp_path):
     model.compile("adam", "mse")
     watchers = [
         callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras"),
+        callbacks.ModelCheckpoint(tmp_path / "{epoch}.fastconv"),
         callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True),
     ]
     model.fit(x, y, epochs=2, callbacks=watchers, verbose=0)
     assert_equal(load_model(tmp_path / "2.keras"), model)
+    assert_equal(load_model(tmp_path / "2.fastconv"), model)
     other = sequential()
     other.load_weights(tmp_path / "2.weights.h5")
     assert all(map(np.array_equal, other.get_weights(), model.get_weights()))

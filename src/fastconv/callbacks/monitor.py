@@ -313,8 +313,8 @@ class ModelCheckpoint(MonitorCallback):
     Raises
     ------
     ValueError, TypeError
-        If an argument is of the wrong kind: `filepath` must end in ``.weights.h5`` for weights,
-        else in ``.keras`` or ``.h5``.
+        If an argument is of the wrong kind: of Keras's endings ``.weights.h5`` is for weights,
+        ``.keras`` and ``.h5`` are for whole models. Any other is fastconv's own.
 
     Examples
     --------
@@ -344,9 +344,9 @@ class ModelCheckpoint(MonitorCallback):
         self.verbose = _count(kind, "verbose", verbose)
         self.save_best_only = plain_flag(kind, "save_best_only", save_best_only)
         self.save_weights_only = plain_flag(kind, "save_weights_only", save_weights_only)
-        endings = (".weights.h5",) if self.save_weights_only else (".keras", ".h5")
-        if not self.filepath.endswith(endings):
-            rule = "a path that ends in " + " or ".join(endings)
+        whole = not self.filepath.endswith(".weights.h5")
+        if self.save_weights_only == whole and self.filepath.endswith((".keras", ".h5")):
+            rule = "a path that ends in .weights.h5 where weights alone are saved, else not"
             raise value_error(kind, "filepath", rule, describe(self.filepath))
         self.save_freq = save_freq
         if save_freq != "epoch" and _count(kind, "save_freq", save_freq) < 1:

@@ -123,8 +123,10 @@ class Layer:
         If an argument is none of these.
     """
 
-    # How many inputs `forward` takes: a list of them where this is True.
+    # Whether `forward` takes a list of inputs.
     takes_list = False
+    # Whether every output is one of the inputs, the largest of some.
+    takes_maximum = False
 
     def __init__(
         self,
@@ -176,6 +178,15 @@ class Layer:
     def weight_gradients(self, grad: Arrays, saved: Saved) -> list[Array]:
         """Return the second part of `backward` alone: nobody asks for the input's gradient."""
         return self.backward(grad, saved)[1]
+
+    @property
+    def ends_in_relu(self) -> bool:
+        """Whether the output went through a relu; then `forget_output` is there too."""
+        return False
+
+    def forget_output(self, saved: Saved) -> Saved:
+        """Return what `backward` needs of a gradient that has been through the relu already."""
+        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal layer without weights, in Keras's words."""

@@ -127,15 +127,26 @@ class BaseConv(Layer):
         y = self.convolve(x, self.kernel_as_operand(), self.biased(), **self.sizes())
         return y, (x, y)
 
+    @property
+    def ends_in_relu(self) -> bool:
+        return self.activation is activations.relu
+
+    def forget_output(self, saved: Saved) -> Saved:
+        return *saved[:-1], None
+
+    def before_activation(self, grad: Array, y: Array | None) -> Array:
+        """Return the gradient for what went into the activation; y is None after that."""
+        return grad if y is None else self.activation.gradient(grad, y)
+
     def backward(self, grad: Array, saved: Saved) -> tuple[Array, list[Array]]:
         x, y = saved
-        grad = self.activation.gradient(grad, y)
+        grad = self.before_activation(grad, y)
         grad_x = ops.conv2d_grad_x(grad, self.kernel_as_operand(), x.shape, **self.sizes())
         return grad_x, self._kernel_gradients(grad, x)
 
     def weight_gradients(self, grad: Array, saved: Saved) -> list[Array]:
         x, y = saved
-        return self._kernel_gradients(self.activation.gradient(grad, y), x)
+        return self._kernel_gradients(self.before_activation(grad, y), x)
 
     def _kernel_gradients(self, grad: Array, x: Array) -> list[Array]:
         shape, sizes = self.kernel_as_operand().shape, self.sizes()

@@ -272,8 +272,15 @@ class Activation(Layer):
         y = self.activation(x)
         return y, y
 
+    @property
+    def ends_in_relu(self) -> bool:
+        return self.activation is activations.relu
+
+    def forget_output(self, saved: Saved) -> Saved:
+        return None
+
     def backward(self, grad: Array, saved: Saved) -> tuple[Array, list[Array]]:
-        return self.activation.gradient(grad, saved), []
+        return (grad if saved is None else self.activation.gradient(grad, saved)), []
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": activations.serialize(self.activation)}

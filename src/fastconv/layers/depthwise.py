@@ -188,7 +188,7 @@ class SeparableConv2D(BaseConv):
     def backward(self, grad: Array, saved: Saved) -> tuple[Array, list[Array]]:
         x, middle, y = saved
         depthwise, pointwise, sizes, layout = self._operands()
-        grad = self.activation.gradient(grad, y)
+        grad = self.before_activation(grad, y)
         found = ops.conv2d_grad_w(grad, middle, pointwise.shape, **layout, with_bias=self.use_bias)
         grad_pointwise, *grad_bias = found if self.use_bias else (found,)
         grad = ops.conv2d_grad_x(grad, pointwise, middle.shape, **layout)

@@ -103,6 +103,8 @@ class MaxPooling2D(_Pool):
            [13., 15.]], dtype=float32)
     """
 
+    takes_maximum = True
+
     def __init__(
         self,
         pool_size: Any = (2, 2),
@@ -210,6 +212,8 @@ class GlobalMaxPooling2D(_GlobalPool):
     >>> GlobalMaxPooling2D()(np.arange(8.0).reshape(1, 2, 2, 2))
     array([[6., 7.]], dtype=float32)
     """
+
+    takes_maximum = True
 
     def forward(self, x: Array, training: Training | None = None) -> tuple[Array, Saved]:
         if training is None:

@@ -111,7 +111,7 @@ class Conv2DTranspose(BaseConv):
 
     def backward(self, grad: Array, saved: Saved) -> tuple[Array, list[Array]]:
         x, y = saved
-        grad = self.activation.gradient(grad, y)
+        grad = self.before_activation(grad, y)
         w = self.kernel_as_operand()
         grad_x = ops.conv_transpose2d_grad_x(grad, w, x.shape, **self.sizes())
         return grad_x, self._kernel_gradients(grad, x)

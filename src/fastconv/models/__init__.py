@@ -1,6 +1,7 @@
 """Models: layers in a graph, and what is done with them.
 
 model        Model: the graph, forward and back
+steps        the calls of a graph, in order
 sequential   Sequential: layers one after the other
 training     compile, fit, evaluate, predict
 feeding      what a caller gives, checked

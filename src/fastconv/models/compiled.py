@@ -36,8 +36,7 @@ class Compiled:
             losses.get(one)
         for argument in self._given.values():
             for one in _flat(argument):
-                if not (isinstance(one, str) and one.lower() in ("accuracy", "acc")):
-                    metrics.get(one)
+                metrics.resolve(one, (1, 1), (1, 1))
         self._bound = False
         self.losses: list[Any] = []
         self.loss_weights: list[float] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ class Data:
     ----------
     limit : int or None
         How many batches an epoch has, if not all. Then an epoch goes on where the one before
-        stopped, and the data begin anew when they are exhausted.
+        stopped. One that meets the end of the data is cut short, the next begins anew.
     """
 
     limit: int | None = None
@@ -45,19 +46,21 @@ class Data:
         if self.limit is None:
             yield from self.all_batches(generator)
             return
-        fresh = False
         made = 0
-        while made < self.limit:
+        for _ in range(2):  # what stopped at the very end of the data begins anew
             if self._going is None:
-                self._going, fresh = self.all_batches(generator), True
-            batch = next(self._going, None)
-            if batch is not None:
-                made, fresh = made + 1, False
+                self._going = self.all_batches(generator)
+            for batch in self._going:
+                made += 1
                 yield batch
-                continue
+                if made == self.limit:
+                    return
             self._going = None
-            if fresh:  # there is nothing more to come
-                return
+            if made:
+                break
+        if made:
+            message = f"the data ended after {made} of {self.limit} batches of an epoch"
+            warnings.warn(message, stacklevel=2)
 
 
 class ArrayData(Data):

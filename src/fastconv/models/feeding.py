@@ -70,6 +70,8 @@ class Feeding:
             raise value_error(
                 function, "batch_size", "None: x yields batches", describe(batch_size)
             )
+        if function != "fit" and hasattr(x, "reset"):
+            x.reset()  # from the first batch on, whoever used it before
         data = IterableData(x, function, self._names, limit)
         data.class_weight = class_weight
         return data

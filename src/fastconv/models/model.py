@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import activations
 from ..errors import describe, type_error, value_error
 from ..geometry import plain_int
 from ..layers import InputLayer, Layer, Tensor, Variable
@@ -14,6 +15,7 @@ from ..layers.base import assign_all
 from ..layers.graph import layers_in_order, nodes_between, tensors_of
 from ..layers.naming import checked_name
 from .saveable import Saveable
+from .steps import Plan
 from .summary import print_summary
 from .training import Trainer
 
@@ -23,16 +25,7 @@ if TYPE_CHECKING:
     from ..layers import Training
     from ..layers.base import Array, Arrays, Saved
     from ..layers.graph import Node
-
-
-class _Step:
-    """One call in the order of computation; places are those of arrays in a list."""
-
-    def __init__(self, node: Node, place_of: dict[int, int]) -> None:
-        self.layer, self.single = node.layer, node.single
-        self.inputs = [place_of[id(tensor)] for tensor in node.inputs]
-        self.outputs = [place_of[id(tensor)] for tensor in node.outputs]
-        self.last_used: list[int] = []
+    from .steps import Step
 
 
 class Model(Saveable, Trainer, Layer):
@@ -96,7 +89,7 @@ class Model(Saveable, Trainer, Layer):
         for name, times in names.items():
             if times > 1:
                 raise value_error("Model", "layers", "of different names", f"{name!r} twice")
-        self._plan(nodes)
+        self._plan = Plan(nodes, self.inputs, self.outputs)
         self.built = True
         self.build_shape = self.inputs[0].shape
 
@@ -106,21 +99,6 @@ class Model(Saveable, Trainer, Layer):
             if isinstance(node.layer, InputLayer) and id(node.outputs[0]) not in given:
                 rule = "all that the outputs are made from"
                 raise value_error("Model", "inputs", rule, f"nothing for {node.layer.name!r}")
-
-    def _plan(self, nodes: list[Node]) -> None:
-        """Give every tensor a place, and note where each is needed last."""
-        place_of: dict[int, int] = {}
-        for tensor in [*self.inputs, *(t for node in nodes for t in node.outputs)]:
-            place_of.setdefault(id(tensor), len(place_of))
-        self._places = len(place_of)
-        self._input_places = [place_of[id(tensor)] for tensor in self.inputs]
-        self._output_places = [place_of[id(tensor)] for tensor in self.outputs]
-        calls = [node for node in nodes if node.inputs]
-        self._steps = [_Step(node, place_of) for node in calls]
-        needed = set(self._output_places)
-        for step in reversed(self._steps):
-            step.last_used = [p for p in {*step.inputs, *step.outputs} if p not in needed]
-            needed.update(step.inputs)
 
     # -------------------------------------------------------------------------------- layers
 
@@ -258,26 +236,26 @@ class Model(Saveable, Trainer, Layer):
                 raise value_error(self.name, "inputs", rule, f"shape {tuple(given)}")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        shapes: list[Any] = [None] * self._places
+        shapes: list[Any] = [None] * self._plan.places
         given = input_shape if self.takes_list else [input_shape]
-        for place, shape in zip(self._input_places, given, strict=True):
+        for place, shape in zip(self._plan.inputs, given, strict=True):
             shapes[place] = shape
-        for step in self._steps:
+        for step in self._plan.steps:
             inputs = [shapes[place] for place in step.inputs]
             found = step.layer.compute_output_shape(inputs[0] if step.single else inputs)
             for place, shape in zip(
                 step.outputs, found if isinstance(found, list) else [found], strict=True
             ):
                 shapes[place] = shape
-        outputs = [shapes[place] for place in self._output_places]
+        outputs = [shapes[place] for place in self._plan.outputs]
         return outputs if self._output_structure is not None else outputs[0]
 
     def forward(self, x: Arrays, training: Training | None = None) -> tuple[Arrays, Saved]:
-        values: list[Any] = [None] * self._places
-        for place, array in zip(self._input_places, x if self.takes_list else [x], strict=True):
+        values: list[Any] = [None] * self._plan.places
+        for place, array in zip(self._plan.inputs, x if self.takes_list else [x], strict=True):
             values[place] = array
         kept = []
-        for step in self._steps:
+        for step in self._plan.steps:
             dtype = step.layer.dtype
             inputs = [_cast(values[place], dtype) for place in step.inputs]
             y, saved = step.layer.forward(inputs[0] if step.single else inputs, training)
@@ -290,7 +268,11 @@ class Model(Saveable, Trainer, Layer):
                 values[place] = None
             # without training there will be no way back
             kept.append(None if training is None else saved)
-        outputs = [values[place] for place in self._output_places]
+            if training is not None and step.relu is not None:
+                before = self._plan.steps[step.relu].layer
+                kept[step.relu] = before.forget_output(kept[step.relu])
+                kept[-1] = saved, y
+        outputs = [values[place] for place in self._plan.outputs]
         return (outputs if self._output_structure is not None else outputs[0]), kept
 
     def backward(self, grad: Arrays, saved: Saved) -> tuple[Arrays, list[Array]]:
@@ -301,13 +283,13 @@ class Model(Saveable, Trainer, Layer):
         return self._go_back(grad, saved, False)[1]
 
     def _go_back(self, grad: Any, kept: Saved, inputs_too: bool) -> tuple[list[Any], list[Array]]:
-        grads: list[Any] = [None] * self._places
+        grads: list[Any] = [None] * self._plan.places
         several = self._output_structure is not None
-        for place, array in zip(self._output_places, grad if several else [grad], strict=True):
+        for place, array in zip(self._plan.outputs, grad if several else [grad], strict=True):
             _accumulate(grads, place, array)
         needed = self._places_that_need_gradients(inputs_too)
         of_weights: dict[int, Array] = {}
-        for step, saved in zip(reversed(self._steps), reversed(kept), strict=True):
+        for step, saved in zip(reversed(self._plan.steps), reversed(kept), strict=True):
             here = [grads[place] for place in step.outputs]
             for place in step.outputs:
                 grads[place] = None  # free for the next arrays
@@ -318,11 +300,11 @@ class Model(Saveable, Trainer, Layer):
         for v in weights:
             if id(v) not in of_weights:
                 of_weights[id(v)] = np.zeros_like(v.value)
-        return [grads[place] for place in self._input_places], [of_weights[id(v)] for v in weights]
+        return [grads[place] for place in self._plan.inputs], [of_weights[id(v)] for v in weights]
 
     def _step_back(
         self,
-        step: _Step,
+        step: Step,
         here: list[Any],
         saved: Saved,
         grads: list[Any],
@@ -330,7 +312,10 @@ class Model(Saveable, Trainer, Layer):
         of_weights: dict[int, Array],
     ) -> None:
         layer = step.layer
-        grad = here[0] if len(here) == 1 else here
+        grad: Any = here[0] if len(here) == 1 else here
+        if step.relu is not None:
+            saved, y = saved
+            grad = activations.relu.gradient(grad, y)
         if any(place in needed for place in step.inputs):
             grad_x, found = layer.backward(grad, saved)
             for place, array in zip(step.inputs, [grad_x] if step.single else grad_x, strict=True):
@@ -343,8 +328,8 @@ class Model(Saveable, Trainer, Layer):
             of_weights[id(variable)] = array if before is None else before + array
 
     def _places_that_need_gradients(self, inputs_too: bool) -> set[int]:
-        needed = set(self._input_places) if inputs_too else set()
-        for step in self._steps:
+        needed = set(self._plan.inputs) if inputs_too else set()
+        for step in self._plan.steps:
             if step.layer.trainable_weights or any(place in needed for place in step.inputs):
                 needed.update(step.outputs)
         return needed

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # What `_set_graph` makes anew; `history` leads to callbacks, and from them to anything.
 _NOT_PICKLED = {
     *("nodes", "inputs", "outputs", "input_layers", "graph_nodes", "_layers", "history"),
-    *("_steps", "_places", "_input_places", "_output_places"),
+    "_plan",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +85,11 @@ class Trainer(Feeding):
     def compiled(self) -> bool:
         """Whether `compile` was called."""
         return self._compiled is not None
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics' objects, once data were seen."""
+        return [] if self._compiled is None else [entry[2] for entry in self._compiled.metrics]
 
     @property
     def metrics_names(self) -> list[str]:
@@ -207,7 +213,12 @@ class Trainer(Feeding):
         for epoch in range(initial_epoch, epochs):
             watchers.on_epoch_begin(epoch)
             order = training.generator if shuffle else None
-            logs = self._run_epoch(data, order, training, watchers)
+            if not self._run_epoch(data, order, training, watchers):
+                if epoch == initial_epoch:
+                    raise ValueError("fit: there is no data in x")
+                warnings.warn(f"fit: x has no data for epoch {epoch + 1}", stacklevel=2)
+                break
+            logs = compiled.results()
             if held is not None and (epoch + 1) % validation_freq == 0:
                 judged = self._judge(held, watchers)
                 logs = {**logs, **{f"val_{name}": value for name, value in judged.items()}}
@@ -218,21 +229,19 @@ class Trainer(Feeding):
         watchers.on_train_end(logs)
         return self.history
 
-    def _run_epoch(
-        self, data: Data, order: Any, training: Training, watchers: Any
-    ) -> dict[str, float]:
+    def _run_epoch(self, data: Data, order: Any, training: Training, watchers: Any) -> int:
+        """Train on the batches of an epoch, and return how many there were."""
         compiled = self._need_compiled("fit")
         compiled.reset()
-        step = -1
-        for step, batch in enumerate(data.batches(order)):
-            watchers.on_train_batch_begin(step)
+        steps = 0
+        for batch in data.batches(order):
+            watchers.on_train_batch_begin(steps)
             self._train_step(batch, training)
-            watchers.on_train_batch_end(step, compiled.results())
+            watchers.on_train_batch_end(steps, compiled.results())
+            steps += 1
             if self.stop_training:
                 break
-        if step < 0:
-            raise ValueError("fit: there is no data in x")
-        return compiled.results()
+        return steps
 
     def _train_step(self, batch: Batch, training: Training) -> None:
         compiled = self._need_compiled("fit")

@@ -1,0 +1,162 @@
+"""Times an epoch of training beside Keras on PyTorch: `python -m bench.training`.
+
+The networks are those of examples/. Keras gets the same layers from their configuration, the same
+weights, and the same batches; both go on training, epoch by epoch in turn. The share of what is
+neither convolution, pooling, matrix products nor the optimizer's update is measured in a run of
+its own, for the clock is read around every one of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import statistics
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import fastconv as fc
+from fastconv import layers, models, ops, optimizers
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+# script, function that makes the network, its arguments, samples a batch
+NETWORKS = {
+    "small CIFAR-10": ("layer_arithmetic", "small_network", (), 32),
+    "cats and dogs": ("cats_and_dogs", "network", (), 20),
+    "CIFAR-10": ("cifar10", "network", (32, 32), 32),
+}
+LOSSES = {1: "binary_crossentropy", 10: "categorical_crossentropy"}
+OPTIMIZER = {"learning_rate": 1e-4}
+# What `fit` is for; the rest is what it costs beside.
+WORK = {
+    ops: [name for name in ops.__all__ if name.startswith(("conv", "max_pool", "avg_pool"))],
+    layers.Dense: ["forward", "backward", "weight_gradients"],
+    optimizers.RMSprop: ["apply"],
+}
+
+
+def network(name: str) -> models.Sequential:
+    """Make the network of an example."""
+    script, function, arguments, _ = NETWORKS[name]
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        return getattr(importlib.import_module(script), function)(*arguments)
+    finally:
+        sys.path.pop(0)
+
+
+def data(model: models.Sequential, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and one-hot (or binary) labels, random."""
+    random = np.random.default_rng(0)
+    units = model.output_shape[-1]
+    x = random.random((samples, *model.input_shape[1:]), np.float32)
+    labels = random.integers(0, max(units, 2), samples)
+    return x, np.eye(units, dtype=np.float32)[labels] if units > 1 else labels[:, None]
+
+
+@contextmanager
+def clocks(spent: list[float]):
+    """Add the seconds of all that WORK names; of calls within calls the outer one counts."""
+    inside = [False]
+
+    def timed(function: Callable) -> Callable:
+        def call(*arguments, **keywords):
+            if inside[0]:
+                return function(*arguments, **keywords)
+            inside[0] = True
+            start = perf_counter()
+            try:
+                return function(*arguments, **keywords)
+            finally:
+                spent[0] += perf_counter() - start
+                inside[0] = False
+
+        return call
+
+    kept = [(owner, name, getattr(owner, name)) for owner, names in WORK.items() for name in names]
+    for owner, name, function in kept:
+        setattr(owner, name, timed(function))
+    try:
+        yield
+    finally:
+        for owner, name, function in kept:
+            setattr(owner, name, function)
+
+
+def epoch(model, x: np.ndarray, y: np.ndarray, batch: int) -> float:
+    """Seconds of one epoch."""
+    start = perf_counter()
+    model.fit(x, y, batch_size=batch, epochs=1, verbose=0)
+    return perf_counter() - start
+
+
+def twin(model: models.Sequential):
+    """Return Keras's network of the same layers and weights; None without Keras."""
+    try:
+        import keras
+    except ImportError:
+        return None
+    other = keras.Sequential.from_config(model.get_config())
+    other.set_weights(model.get_weights())
+    return other
+
+
+def run(name: str, threads: int, rounds: int, steps: int) -> None:
+    """Time one network and print a line."""
+    model, batch = network(name), NETWORKS[name][3]
+    loss = LOSSES[model.output_shape[-1]]
+    x, y = data(model, batch * steps)
+    model.compile(optimizers.RMSprop(**OPTIMIZER), loss=loss, metrics=["acc"])
+    contenders = {"ours": model}
+    other = twin(model)
+    if other is not None:
+        import keras
+        import torch
+
+        torch.set_num_threads(threads)
+        other.compile(keras.optimizers.RMSprop(**OPTIMIZER), loss=loss, metrics=["acc"])
+        contenders["Keras"] = other
+    seconds: dict[str, list[float]] = {who: [] for who in contenders}
+    with fc.threads(threads), threadpool_limits(threads, user_api="blas"):
+        for one in contenders.values():
+            epoch(one, x, y, batch)
+        for _ in range(rounds):
+            for who, one in contenders.items():
+                seconds[who].append(epoch(one, x, y, batch))
+        spent = [0.0]
+        with clocks(spent):
+            whole = epoch(model, x, y, batch)
+    ours = min(seconds["ours"])
+    line = f"{name:16} {threads} thread{'s' if threads > 1 else ' '} {1e3 * ours / steps:8.1f} ms"
+    line += f"   beside the work {100 * (1 - spent[0] / whole):4.1f} %"
+    if "Keras" in seconds:
+        middle = statistics.median(seconds["Keras"]) / statistics.median(seconds["ours"])
+        line += f"   Keras / ours {min(seconds['Keras']) / ours:5.2f}, of medians {middle:5.2f}"
+    print(line, flush=True)
+
+
+def main() -> None:
+    """Time all networks."""
+    parser = argparse.ArgumentParser(prog="bench.training", description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", default="1,2", help="comma-separated")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=10, help="batches an epoch")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print("a step of training, float32, RMSprop: the smallest of all epochs")
+    for threads in map(int, arguments.threads.split(",")):
+        for name in NETWORKS:
+            run(name, threads, arguments.rounds, arguments.steps)
+
+
+if __name__ == "__main__":
+    main()
