@@ -106,8 +106,18 @@ def pool(case, dtype, data_format, side):
         filled(out, grad_x)
 
 
+def relu(size, dtype, side):
+    """Run the gradient of a relu, on vectors that end anywhere."""
+    y, grad = (guarded(np.arange(size).astype(dtype), side) for _ in range(2))
+    out = out_like(grad, side)
+    plan.relu_gradient(grad, y, out)
+    filled(out)
+
+
 def runs(dtype):
     """Yield what to call for each case of each operation, and its words."""
+    for size in (1, 2, 15, 16, 17, 63, 65, 2**16 + 1):
+        yield partial(relu, size, dtype)
     operations = {"conv2d": CONV_CASES, "conv_transpose2d": TRANSPOSE_CASES}
     for data_format in DATA_FORMATS:
         for operation, cases in operations.items():

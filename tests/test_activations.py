@@ -7,6 +7,7 @@ import pytest
 from arrays import assert_same, generator
 from beside_keras import as_numpy, keras_in
 
+import fastconv as fc
 from fastconv import activations
 from fastconv.activations import Softmax
 
@@ -106,3 +107,16 @@ def test_get():
 def test_what_is_no_activation(identifier, error):
     with pytest.raises(error, match="Dense: activation must be None, 'linear', 'relu'"):
         activations.get(identifier, "Dense", "activation")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_slope_of_relu_on_every_instruction_set(isa, dtype, threads):
+    rng = generator("relu")
+    y = rng.choice([-1, -0.0, 0, 1e-7, 2, np.inf, np.nan], (3, 2**16 + 5)).astype(dtype)
+    grad = rng.standard_normal(y.shape).astype(dtype)
+    want = np.where(y > 0, grad, 0).astype(dtype)
+    with fc.threads(threads):
+        assert_same(activations.relu.gradient(grad, y), want)
+        assert_same(activations.relu.gradient(grad.T[::2], y.T[::2]), want.T[::2])
+        assert activations.relu.gradient(grad[:0], y[:0]).shape == (0, 2**16 + 5)

@@ -33,7 +33,7 @@ FLOORS = {
     },
     "layers": {"ops", "initializers", "activations", "config", "random", "geometry", "errors"},
     "initializers": {"serialization", "config", "random", "geometry", "errors"},
-    "activations": {"errors"},
+    "activations": {"ops", "errors"},
     "serialization": {"errors"},
     "config": {"geometry", "errors"},
     "random": {"geometry", "errors"},

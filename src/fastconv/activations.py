@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import describe, type_error, value_error
+from .ops.run import relu_gradient
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +54,7 @@ class _Relu(Activation):
         return np.maximum(x, 0)
 
     def gradient(self, grad: Array, y: Array) -> Array:
-        return np.where(y > 0, grad, grad.dtype.type(0))
+        return relu_gradient(grad, y)
 
 
 class _Relu6(Activation):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import by_taps
-from ._core import conv, pool, pool_gradients, runtime, weights
+from ._core import conv, pool, pool_gradients, relu, runtime, weights
 from .geometry import ConvGeometry, PoolGeometry
 from .threads import current, current_precision, useful_threads
 
@@ -285,3 +285,8 @@ def avg_pool_grad_x(geometry: PoolGeometry, grad: Array, out: Array) -> None:
     """Fill out with the gradient for x."""
     if out.size:
         pool_gradients.avg_pool_grad_x(geometry.numbers, grad, out, current())
+
+
+def relu_gradient(grad: Array, y: Array, out: Array) -> None:
+    """Fill out with what a relu, whose output y is, lets through of grad."""
+    relu.relu_gradient(grad, y, out, current())

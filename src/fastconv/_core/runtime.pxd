@@ -70,6 +70,7 @@ cdef extern from "kernels/kernels.h" nogil:
                             Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*sum "sum")(const void *, Py_ssize_t, void *) noexcept nogil
         void (*sum_rows)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
+        void (*relu_gradient)(const void *, const void *, void *, Py_ssize_t) noexcept nogil
         void (*depthwise)(const void *const *, Py_ssize_t, const void *, Py_ssize_t, void *,
                           Py_ssize_t, const fc_epilogue *) noexcept nogil
         void (*sum_window)(const void *const *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,

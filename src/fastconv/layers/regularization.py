@@ -83,7 +83,9 @@ class Dropout(Layer):
                 size if given is None else given
                 for given, size in zip(self.noise_shape, x.shape, strict=True)
             )
-        kept = training.generator.random(shape, np.float32) >= np.float32(self.rate)
+        # 16 random bits tell well enough, and are made in half the time of a float
+        dropped = min(round(self.rate * 2**16), 2**16 - 1)
+        kept = training.generator.integers(0, 2**16, shape, np.uint16) >= dropped
         mask = kept * x.dtype.type(1 / (1 - self.rate))
         return x * mask, mask
 

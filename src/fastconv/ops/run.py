@@ -18,6 +18,8 @@ from .. import plan
 from ..errors import describe, type_error, value_error
 from ..geometry import ConvGeometry, check_shape, plain_flag
 from .arrays import (
+    FLOAT32,
+    FLOAT64,
     Dtypes,
     cast_bias,
     check_out,
@@ -176,3 +178,15 @@ def _sum_of_channels(grad: Array, data_format: str) -> Array:
     width, height = (3, 2) if data_format == "NCHW" else (2, 1)
     with np.errstate(all="ignore"):
         return grad.sum(axis=width, dtype=wide).sum(axis=height).sum(axis=0)
+
+
+def relu_gradient(grad: Array, y: Array) -> Array:
+    """Return the gradient for the input of a relu, of the gradient for its output y.
+
+    What layers need beside the operations: no function for users, so the arrays are as they are.
+    """
+    compute = y.dtype if y.dtype in (FLOAT32, FLOAT64) else FLOAT32
+    grad, outputs = contiguous(grad, compute), contiguous(y, compute)
+    target = np.empty(y.shape, compute)
+    plan.relu_gradient(grad, outputs, target)
+    return deliver(target, None, y.dtype)

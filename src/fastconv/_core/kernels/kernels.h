@@ -86,6 +86,8 @@ typedef struct {
     void (*sum)(const void *from, ptrdiff_t count, void *total);
     /* to[j] += sum_i from[i * ldf + j] */
     void (*sum_rows)(const void *from, ptrdiff_t ldf, ptrdiff_t rows, ptrdiff_t columns, void *to);
+    /* out[q] = y[q] > 0 ? grad[q] : 0 */
+    void (*relu_gradient)(const void *grad, const void *y, void *out, ptrdiff_t count);
     /* out[j] = sum_t w[t * ldw + j] * taps[t][j]: one pixel, channels last */
     void (*depthwise)(const void *const *taps, ptrdiff_t count, const void *w, ptrdiff_t ldw,
                       void *out, ptrdiff_t channels, const fc_epilogue *epilogue);

@@ -269,6 +269,15 @@ static void NAME(sum_rows)(const void *source, ptrdiff_t ldf, ptrdiff_t rows, pt
     }
 }
 
+/* What a relu lets through of a gradient; y is its output. NaN in y passes none. */
+static void NAME(relu_gradient)(const void *grads, const void *outputs, void *target,
+                                ptrdiff_t count) {
+    const T *const grad = grads, *const y = outputs;
+    T *const out = target;
+    for (ptrdiff_t q = 0; q < count; q++) /* so simple that compilers vectorise it */
+        out[q] = y[q] > 0 ? grad[q] : 0;
+}
+
 /* Channels last, one filter a channel: out[j] = sum_t w[t, j] * x[pixel shifted by tap t, j] */
 static void NAME(depthwise)(const void *const *taps, ptrdiff_t count, const void *weights,
                             ptrdiff_t ldw, void *target, ptrdiff_t channels,

@@ -89,6 +89,7 @@
      .copy_padded = NAME(copy_padded),                                                             \
      .sum = NAME(sum),                                                                             \
      .sum_rows = NAME(sum_rows),                                                                   \
+     .relu_gradient = NAME(relu_gradient),                                                         \
      .depthwise = NAME(depthwise),                                                                 \
      .sum_window = NAME(sum_window),                                                               \
      .divide = NAME(divide)}
