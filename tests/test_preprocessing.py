@@ -170,12 +170,18 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("changes", CHANGES)
+@pytest.mark.parametrize(
+    ("changes", "data_format"),
+    [
+        (changes, data_format)
+        for changes in CHANGES
+        for data_format in ("channels_last", "channels_first")
+        # Keras takes any image for channels-last there
+        if (changes, data_format) != ("brightness", "channels_first")
+    ],
+)
 def test_changes_are_keras(keras, folder, changes, data_format):
     """The same draws, and the same pixels but for rounding."""
-    if data_format == "channels_first" and changes == "brightness":
-        pytest.skip("Keras takes the image for channels-last")
     generator = {**CHANGES[changes], "data_format": data_format}
     scale = 1 if "rescale" in generator else 255
     for (x, _), (their_x, _) in both(keras, folder, generator, batches=5):
