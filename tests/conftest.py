@@ -8,10 +8,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import sys
 
+import hypothesis
 import pytest
 from cases import ISAS
 
 from fastconv._core import runtime
+
+# The same examples in every run.
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None)
+hypothesis.settings.load_profile("repeatable")
 
 # What is tested on several threads must run on several, however busy the machine.
 runtime.always_use_threads(True)
