@@ -33,6 +33,7 @@ if platform.machine() in ("x86_64", "AMD64"):
 MODULES = [
     *("runtime", "taps", "direct", "panels", "rows", "depthwise", "col2im", "conv"),
     *("lanes", "dot", "weights", "relu", "pool", "pool_rows", "pool_pixels", "pool_gradients"),
+    "recycling",
 ]
 
 
@@ -80,7 +81,10 @@ def extensions() -> list[Extension]:
             include_dirs=[np.get_include(), CORE],
             # what the kernel libraries are made of: linked anew when it changes
             depends=sorted(str(path) for path in Path(KERNELS).glob("*.[ch]")),
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+                ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION"),  # works on every later one
+            ],
             extra_compile_args=[*FLAGS, *sanitizer_flags(), *(openmp if name == "runtime" else [])],
             extra_link_args=[*sanitizer_flags(), *(openmp if name == "runtime" else [])],
         )

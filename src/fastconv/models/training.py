@@ -13,6 +13,7 @@ from ..errors import value_error
 from ..geometry import plain_flag, plain_int
 from ..layers import Training
 from ..layers.base import positive_int
+from ..memory import Recycler, recycles
 from ..random import new_generator
 from .compiled import Compiled
 from .data import ArrayData
@@ -40,6 +41,7 @@ class Trainer(Feeding):
     history: Any = None
     _compiled: Compiled | None = None
     _generator: np.random.Generator | None = None
+    _memory: Recycler | None = None
 
     # ------------------------------------------------------------------------------ compile
 
@@ -107,6 +109,7 @@ class Trainer(Feeding):
 
     # ---------------------------------------------------------------------------------- fit
 
+    @recycles(until_it_returns=True)
     def fit(
         self,
         x: Any = None,
@@ -265,6 +268,7 @@ class Trainer(Feeding):
 
     # ----------------------------------------------------------------------------- evaluate
 
+    @recycles(until_it_returns=True)
     def evaluate(
         self,
         x: Any = None,
@@ -329,6 +333,7 @@ class Trainer(Feeding):
 
     # ------------------------------------------------------------------------------ predict
 
+    @recycles(until_it_returns=True)
     def predict(
         self,
         x: Any,
@@ -379,6 +384,7 @@ class Trainer(Feeding):
 
     # -------------------------------------------------------------------------- one batch
 
+    @recycles()
     def train_on_batch(
         self,
         x: Any,
@@ -414,6 +420,7 @@ class Trainer(Feeding):
         logs = compiled.results()
         return logs if return_dict else compiled.listed(logs)
 
+    @recycles()
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -421,6 +428,7 @@ class Trainer(Feeding):
         samples = self._arrays("test_on_batch", x, y, sample_weight, None).samples
         return self.evaluate(x, y, samples, 0, sample_weight, return_dict=return_dict)
 
+    @recycles()
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for one batch; see `predict`."""
         return self.forward(self._taken("predict_on_batch", self._listed_x(x)), None)[0]
