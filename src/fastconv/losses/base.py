@@ -171,7 +171,7 @@ class Loss:
 
 def _reduce(values: np.ndarray, factors: np.ndarray | None, divisor: float) -> float:
     weighted = values if factors is None else values * factors
-    total = float(np.sum(weighted, dtype=np.float64))
+    total = float(weighted.sum(dtype=np.float64))
     return total / divisor if divisor else 0.0
 
 
@@ -180,7 +180,7 @@ def real_array(function: str, argument: str, value: Any) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise type_error(function, argument, "an array of real numbers", describe(array))
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def predictions(function: str, y_pred: Any) -> np.ndarray:

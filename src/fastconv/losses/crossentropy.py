@@ -320,14 +320,14 @@ def _binary(
         if gradient:
             slopes = np.where(outputs >= 0, 1, small) / (1 + small) - targets
     else:
-        p = np.clip(outputs, EPSILON, 1.0 - EPSILON)
+        p = outputs.clip(EPSILON, 1.0 - EPSILON)
         values = (targets - 1) * np.log1p(-p) - targets * np.log(p)
         if gradient:
             slopes = (p - targets) / (p * (1 - p))
             slopes *= _inside(outputs)
     if slopes is not None:
         slopes *= 1.0 / max(outputs.shape[axis], 1)
-    return np.mean(values, axis=axis, dtype=np.float64).astype(outputs.dtype), slopes
+    return values.mean(axis=axis, dtype=np.float64).astype(outputs.dtype), slopes
 
 
 def _categorical(
@@ -345,23 +345,23 @@ def _categorical(
         targets = targets * (1.0 - smoothing) + smoothing / max(outputs.shape[axis], 1)
     if logits:
         shifted, exponentials, sums = _softmax(name, outputs, axis)
-        values = np.sum(targets * (np.log(sums) - shifted), axis=axis)
+        values = (targets * (np.log(sums) - shifted)).sum(axis=axis)
         if not gradient:
             return values, None
         slopes = exponentials
-        slopes *= np.sum(targets, axis=axis, keepdims=True) / sums
+        slopes *= targets.sum(axis=axis, keepdims=True) / sums
         slopes -= targets
         return values, slopes
-    sums = np.sum(outputs, axis=axis, keepdims=True)
+    sums = outputs.sum(axis=axis, keepdims=True)
     p = outputs / sums
-    clipped = np.clip(p, EPSILON, 1.0 - EPSILON)
-    values = -np.sum(targets * np.log(clipped), axis=axis)
+    clipped = p.clip(EPSILON, 1.0 - EPSILON)
+    values = -(targets * np.log(clipped)).sum(axis=axis)
     if not gradient:
         return values, None
     slopes = targets / clipped
     slopes *= _inside(p)
     # The sum that p was divided by depends on every prediction.
-    slopes = np.sum(slopes * p, axis=axis, keepdims=True) - slopes
+    slopes = (slopes * p).sum(axis=axis, keepdims=True) - slopes
     slopes /= sums
     return values, slopes
 
@@ -385,9 +385,9 @@ def _sparse(
             chosen = np.take_along_axis(slopes, classes, axis) - 1
             np.put_along_axis(slopes, classes, chosen, axis)
     else:
-        sums = np.sum(outputs, axis=axis, keepdims=True)
+        sums = outputs.sum(axis=axis, keepdims=True)
         p = np.take_along_axis(outputs, classes, axis) / sums
-        clipped = np.clip(p, EPSILON, 1.0 - EPSILON)
+        clipped = p.clip(EPSILON, 1.0 - EPSILON)
         values = -np.log(clipped)
         if gradient:
             steep = _inside(p) / (clipped * sums)
@@ -435,7 +435,7 @@ def _softmax(name: str, logits: np.ndarray, axis: int) -> tuple[np.ndarray, np.n
         raise value_error(name, "y_pred", "of at least one class", describe(logits))
     shifted = logits - np.max(logits, axis=axis, keepdims=True)
     exponentials = np.exp(shifted)
-    return shifted, exponentials, np.sum(exponentials, axis=axis, keepdims=True)
+    return shifted, exponentials, exponentials.sum(axis=axis, keepdims=True)
 
 
 def _inside(p: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ class Mean(Metric):
         array = real_array(kind, "values", values).astype(np.float64)
         if sample_weight is None:
             samples = array.shape[0] if array.ndim else 1
-            self.total += float(array.mean()) * samples if array.size else 0.0
+            self.total += float(array.sum()) / array.size * samples if array.size else 0.0
             self.count += samples
             return
         weights = real_array(kind, "sample_weight", sample_weight).astype(np.float64)

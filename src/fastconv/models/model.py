@@ -256,8 +256,7 @@ class Model(Saveable, Trainer, Layer):
             values[place] = array
         kept = []
         for step in self._plan.steps:
-            dtype = step.layer.dtype
-            inputs = [_cast(values[place], dtype) for place in step.inputs]
+            inputs = [_cast(values[place], step.dtype) for place in step.inputs]
             y, saved = step.layer.forward(inputs[0] if step.single else inputs, training)
             if len(step.outputs) == 1 and not isinstance(y, list):
                 values[step.outputs[0]] = y
@@ -287,16 +286,16 @@ class Model(Saveable, Trainer, Layer):
         several = self._output_structure is not None
         for place, array in zip(self._plan.outputs, grad if several else [grad], strict=True):
             _accumulate(grads, place, array)
-        needed = self._places_that_need_gradients(inputs_too)
+        weights = self.trainable_weights
+        needed = self._places_that_need_gradients(weights, inputs_too)
         of_weights: dict[int, Array] = {}
         for step, saved in zip(reversed(self._plan.steps), reversed(kept), strict=True):
             here = [grads[place] for place in step.outputs]
             for place in step.outputs:
                 grads[place] = None  # free for the next arrays
-            if all(one is None for one in here) or not any(p in needed for p in step.outputs):
+            if all(one is None for one in here) or needed.isdisjoint(step.outputs):
                 continue
             self._step_back(step, here, saved, grads, needed, of_weights)
-        weights = self.trainable_weights
         for v in weights:
             if id(v) not in of_weights:
                 of_weights[id(v)] = np.zeros_like(v.value)
@@ -316,7 +315,7 @@ class Model(Saveable, Trainer, Layer):
         if step.relu is not None:
             saved, y = saved
             grad = activations.relu.gradient(grad, y)
-        if any(place in needed for place in step.inputs):
+        if not needed.isdisjoint(step.inputs):
             grad_x, found = layer.backward(grad, saved)
             for place, array in zip(step.inputs, [grad_x] if step.single else grad_x, strict=True):
                 if place in needed:
@@ -327,10 +326,12 @@ class Model(Saveable, Trainer, Layer):
             before = of_weights.get(id(variable))
             of_weights[id(variable)] = array if before is None else before + array
 
-    def _places_that_need_gradients(self, inputs_too: bool) -> set[int]:
+    def _places_that_need_gradients(self, weights: list[Variable], inputs_too: bool) -> set[int]:
         needed = set(self._plan.inputs) if inputs_too else set()
+        trained = {id(v) for v in weights}
         for step in self._plan.steps:
-            if step.layer.trainable_weights or any(place in needed for place in step.inputs):
+            own = step.layer.weights if isinstance(step.layer, Model) else step.layer.variables
+            if not needed.isdisjoint(step.inputs) or any(id(v) in trained for v in own):
                 needed.update(step.outputs)
         return needed
 
@@ -413,8 +414,8 @@ def _shape_of(value: Any) -> list[str] | None:
     return [] if isinstance(value, (list, tuple)) else None
 
 
-def _cast(array: Array, dtype: str) -> Array:
-    return array if array.dtype == dtype else array.astype(dtype)
+def _cast(array: Array, dtype: np.dtype[Any]) -> Array:
+    return array if array.dtype is dtype else array.astype(dtype, copy=False)
 
 
 def _with_gradients(layer: Layer) -> list[Variable]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from ..layers import Layer, Tensor
     from ..layers.graph import Node
@@ -16,7 +18,7 @@ class Step:
     Attributes
     ----------
     layer : Layer
-        What is called, on one array (`single`) or on a list.
+        What is called, on one array (`single`) or on a list, of `dtype`.
     inputs, outputs, last_used : list of int
         Places: what it takes, what it makes, and what nobody takes after it.
     relu : int or None
@@ -25,6 +27,7 @@ class Step:
 
     def __init__(self, node: Node, place_of: dict[int, int]) -> None:
         self.layer: Layer = node.layer
+        self.dtype = np.dtype(node.layer.dtype)
         self.single = node.single
         self.inputs = [place_of[id(tensor)] for tensor in node.inputs]
         self.outputs = [place_of[id(tensor)] for tensor in node.outputs]
