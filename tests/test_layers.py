@@ -12,7 +12,7 @@ from layer_cases import CASES, FORMATS, KINDS, LayerCase
 
 from fastconv import config, layers, models
 from fastconv.layers import Training
-from fastconv.layers.naming import clear_session
+from fastconv.utils import clear_session
 
 ALL = pytest.mark.parametrize("case", CASES, ids=str)
 # One of each class, with weights where it has any.

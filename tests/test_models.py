@@ -21,8 +21,8 @@ import fastconv.layers
 import fastconv.models
 from fastconv import layers
 from fastconv.layers import Training
-from fastconv.layers.naming import clear_session
 from fastconv.models import Model, Sequential
+from fastconv.utils import clear_session
 
 NETWORKS = [small_cifar, cats_and_dogs, deep_cifar, diagonal]
 
