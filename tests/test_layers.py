@@ -373,6 +373,30 @@ def test_dropout_is_repeatable_by_its_generator():
     assert_same(layer(x), x)  # inference drops nothing
 
 
+def test_dropout_with_a_seed_has_randomness_of_its_own():
+    """Two runs differ in all but the seed; the layers without one take nothing from it."""
+    x = np.ones((30, 40), "float32")
+    layer, twin, other, free = (layers.Dropout(0.5, seed=seed) for seed in (1, 1, 2, None))
+    runs = []
+    for generator_seed, disturbed in ((5, False), (6, True)):
+        one = Training(np.random.default_rng(generator_seed))
+        masks = []
+        for _ in range(3):
+            masks.append(layer(x, one))
+            if disturbed:
+                free(x, one)
+                other(x, one)
+        runs.append(masks)
+    for a, b in zip(*runs, strict=True):
+        assert_same(a, b)
+    assert len({mask.tobytes() for mask in runs[0]}) == 3  # it goes on from call to call
+    one = training()
+    assert_same(layer(x, one), twin(x, one))  # a seed means the same in every layer
+    assert (other(x, one) != twin(x, training())).any()
+    assert_same(free(x, one), free(x, training()))
+    assert_same(layer(x, training=True), layer(x, training=True))  # no trace of a call
+
+
 # ---------------------------------------------------------------------------------- configuration
 
 

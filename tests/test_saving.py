@@ -47,6 +47,7 @@ def sequential():
             MaxPooling2D(),
             Flatten(),
             Dropout(0.3),
+            Dropout(0.2, seed=5),
             Dense(4, activation="softmax"),
         ]
     )
@@ -57,7 +58,8 @@ def several():
     a, b = Input((4,), name="a"), Input((4,), name="b")
     shared = Dense(4, name="shared")
     inside = Input((4,))
-    deeper = Sequential([Input((4,)), Dense(4, activation="tanh"), Dropout(0.2)], name="deeper")
+    inmost = [Input((4,)), Dense(4, activation="tanh"), Dropout(0.2), Dropout(0.2, seed=5)]
+    deeper = Sequential(inmost, name="deeper")
     inner = Model(inside, Add()([deeper(inside), inside]), name="inner")
     left, right = inner(shared(a)), inner(inner(shared(b)))
     both = Concatenate()([left, right, a])
@@ -621,6 +623,12 @@ STATES = {
     "generator's numbers": lambda s: s["generator"].update(state={"state": -1, "inc": "x"}),
     "generator's size": lambda s: s["generator"]["state"].update(state=2**200),
     "no generator": lambda s: s.update(generator=[1]),
+    "a layer's generator": lambda s: s["seeded"].update({"layers/dropout_1": {"x": 1}}),
+    "a layer's generator's kind": lambda s: s["seeded"]["layers/dropout_1"].update(
+        bit_generator="MT19937"
+    ),
+    "a generator of no layer": lambda s: s["seeded"].update({"layers/dropout_7": None}),
+    "no layers' generators": lambda s: s.update(seeded=[1]),
     "names": lambda s: s.update(optimizer_variables=["x"]),
     "names twice": lambda s: s["optimizer_variables"].append(s["optimizer_variables"][0]),
     "no names": lambda s: s.update(optimizer_variables={"a": 1}),

@@ -435,6 +435,51 @@ def test_a_seed_holds_for_any_number_of_threads(threads_for_little_work):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+def test_a_dropout_s_seed_holds_whatever_else_is_random():
+    x = np.ones((12, 40))
+
+    def masks(seed, run):
+        set_random_seed(run)
+        inputs = layers.Input((40,))
+        model = Model(inputs, layers.Dropout(0.5, seed=seed)(inputs))
+        model.compile("sgd", loss="mse")
+        found = []
+        for _ in range(3):
+            found.append(model.train_on_batch(x, np.arange(12)[:, None] * x))
+            model.predict(x, verbose=0)  # moves nothing
+        return [*found, *model.fit(x, x, epochs=2, batch_size=5, verbose=0).history["loss"]]
+
+    assert masks(4, run=1) == masks(4, run=2)
+    assert masks(None, run=1) != masks(None, run=2)
+    assert masks(4, run=1) != masks(5, run=1)
+    assert len(set(masks(4, run=1)[:3])) == 3
+
+
+def test_calls_in_training_go_on_with_the_seed():
+    """As Keras's do: each differs from the one before, and a run repeats them."""
+    x = np.ones((12, 40), "float32")
+
+    def run():
+        inputs = layers.Input((40,))
+        model = Model(inputs, layers.Dropout(0.5, seed=4)(inputs))
+        return model, [model(x, training=True) for _ in range(3)]
+
+    (model, first), (_, again) = run(), run()
+    assert len({mask.tobytes() for mask in first}) == 3
+    for a, b in zip(first, again, strict=True):
+        assert_same(a, b)
+    assert_same(model(x), x)
+
+
+def test_a_layer_in_two_models_has_randomness_in_each():
+    x = np.ones((12, 40), "float32")
+    inputs, dropout = layers.Input((40,)), layers.Dropout(0.5, seed=4)
+    one, two = Model(inputs, dropout(inputs)), Model(inputs, dropout(inputs))
+    first = [one(x, training=True) for _ in range(3)]
+    for mask in first:
+        assert_same(two(x, training=True), mask)
+
+
 # ---------------------------------------------------------------------------------- predict
 
 

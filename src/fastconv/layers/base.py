@@ -97,10 +97,30 @@ class Variable:
 
 
 class Training:
-    """What a step of training hands down to the layers: where their randomness comes from."""
+    """What a step of training hands down to the layers: where their randomness comes from.
 
-    def __init__(self, generator: np.random.Generator | None = None) -> None:
+    Attributes
+    ----------
+    generator : numpy.random.Generator
+        Of all layers without a seed.
+    seeded : dict from Layer to numpy.random.Generator
+        Of those with one, from their first call on. A model keeps it from step to step.
+    """
+
+    def __init__(
+        self,
+        generator: np.random.Generator | None = None,
+        seeded: dict[Layer, np.random.Generator] | None = None,
+    ) -> None:
         self.generator = new_generator() if generator is None else generator
+        self.seeded = {} if seeded is None else seeded
+
+    def generator_of(self, layer: Layer, seed: int | None) -> np.random.Generator:
+        """Return where a layer's randomness comes from: with a seed, a generator of its own."""
+        if seed is None:
+            return self.generator
+        # in one step, for many threads may call at once
+        return self.seeded.get(layer) or self.seeded.setdefault(layer, new_generator(seed))
 
 
 class Layer:

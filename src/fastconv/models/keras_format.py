@@ -25,8 +25,8 @@ from .training_config import (
     check_steps,
     compile_config,
     compile_from,
-    generator_state,
-    restore_generator,
+    randomness,
+    restore_randomness,
 )
 
 # the release whose structure this is
@@ -42,7 +42,7 @@ def archive(model: Any) -> bytes:
         "keras_version": KERAS_VERSION,
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
         # beyond Keras, which does not look at it
-        "fastconv": {"generator": generator_state(model)},
+        "fastconv": randomness(model),
     }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as file:
@@ -109,7 +109,7 @@ def read_archive(function: str, path: str, classes: dict[str, Any], compile: boo
             place_optimizer(function, model, lambda shapes: _optimizer(function, file, shapes))
     own = parse(function, path, metadata).get("fastconv")
     if isinstance(own, dict):
-        restore_generator(function, model, own.get("generator"))
+        restore_randomness(function, model, own)
     return model
 
 

@@ -17,7 +17,7 @@ from .config import described, named_variables
 from .config_reading import layer_from
 from .keras_format import KERAS_VERSION, check_optimizer, place_optimizer, place_weights
 from .tensors import MOST_HEADER, parse
-from .training_config import compile_config, compile_from, generator_state, restore_generator
+from .training_config import compile_config, compile_from, randomness, restore_randomness
 
 # metrics whose class depends on the data: they stay names
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
@@ -33,7 +33,7 @@ def whole_model(model: Any) -> bytes:
         file.attrs["keras_version"], file.attrs["backend"] = KERAS_VERSION, "fastconv"
         file.attrs["model_config"] = json.dumps(described(model, legacy=True))
         # Keras does not look at it
-        file.attrs["fastconv"] = json.dumps({"generator": generator_state(model)})
+        file.attrs["fastconv"] = json.dumps(randomness(model))
         given = compile_config(model)
         if given:
             file.attrs["training_config"] = json.dumps(_older(given))
@@ -111,7 +111,7 @@ def read_whole_model(function: str, path: str, classes: dict[str, Any], compile:
             compile_from(function, model, given, classes)
             place_optimizer(function, model, lambda shapes: _optimizer(function, file, shapes))
         own = _json(function, path, file, "fastconv") or {}
-        restore_generator(function, model, own.get("generator"))
+        restore_randomness(function, model, own)
     return model
 
 

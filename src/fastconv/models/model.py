@@ -10,7 +10,7 @@ import numpy as np
 from .. import activations
 from ..errors import describe, type_error, value_error
 from ..geometry import plain_int
-from ..layers import InputLayer, Layer, Tensor, Variable
+from ..layers import InputLayer, Layer, Tensor, Training, Variable
 from ..layers.base import assign_all
 from ..layers.graph import layers_in_order, nodes_between, tensors_of
 from ..layers.naming import checked_name
@@ -22,7 +22,6 @@ from .training import Trainer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..layers import Training
     from ..layers.base import Array, Arrays, Saved
     from ..layers.graph import Node
     from .steps import Step
@@ -219,6 +218,8 @@ class Model(Saveable, Trainer, Layer):
             inputs = [inputs[name] for name in self.input_names]
         elif self.takes_list and len(self.inputs) == 1 and not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
+        if training is True:
+            training = Training(seeded=self._seeded_generators())
         return super().__call__(inputs, training)
 
     def check_input(self, shape: Any) -> None:

@@ -28,7 +28,7 @@ from .training_config import (
     compile_config,
     compile_from,
     reading,
-    restore_generator,
+    restore_randomness,
     training_state,
 )
 
@@ -149,7 +149,7 @@ def _load_own(path: str, classes: Classes, compile: bool) -> Model:
         _compare(file, "layers/", variables, True)
         for name, variable in variables.items():
             variable.value = file.read(name)
-        restore_generator(function, model, training.get("generator"))
+        restore_randomness(function, model, training)
         if compile and description.get("compile_config"):
             compile_from(function, model, description["compile_config"], classes)
             if "optimizer_variables" in training:

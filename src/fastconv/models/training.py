@@ -21,6 +21,7 @@ from .feeding import Feeding
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..layers import Layer
     from ..layers.base import Array
     from .data import Batch, Data
 
@@ -40,6 +41,7 @@ class Trainer(Feeding):
     history: Any = None
     _compiled: Compiled | None = None
     _generator: np.random.Generator | None = None
+    _seeded: dict[Layer, np.random.Generator] | None = None
 
     # ------------------------------------------------------------------------------ compile
 
@@ -207,7 +209,7 @@ class Trainer(Feeding):
             verbose=_verbosity(verbose), epochs=epochs, steps=data.steps,
         )  # fmt: skip
         self.stop_training = False
-        training = Training(self._own_generator())
+        training = self._training()
         watchers.on_train_begin()
         logs: dict[str, float] = {}
         for epoch in range(initial_epoch, epochs):
@@ -257,11 +259,16 @@ class Trainer(Feeding):
             self.optimizer.build(variables)
         self.optimizer.apply(found, variables)
 
-    def _own_generator(self) -> np.random.Generator:
-        """Return the model's generator: of shuffling and dropout; saved with it."""
+    def _training(self) -> Training:
+        """Return the model's randomness: of shuffling and of dropout; saved with it."""
         if self._generator is None:
             self._generator = new_generator()
-        return self._generator
+        return Training(self._generator, self._seeded_generators())
+
+    def _seeded_generators(self) -> dict[Layer, np.random.Generator]:
+        if self._seeded is None:
+            self._seeded = {}
+        return self._seeded
 
     # ----------------------------------------------------------------------------- evaluate
 
@@ -410,7 +417,7 @@ class Trainer(Feeding):
         data = self._arrays("train_on_batch", x, y, sample_weight, None, class_weight)
         compiled.reset()
         batch = (data.x, data.y, data.weights)
-        self._train_step(batch, Training(self._own_generator()))
+        self._train_step(batch, self._training())
         logs = compiled.results()
         return logs if return_dict else compiled.listed(logs)
 
