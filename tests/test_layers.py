@@ -10,6 +10,8 @@ from arrays import LAYOUTS, assert_same, generator
 from beside_keras import as_numpy, keras_in, largest_difference, plain
 from layer_cases import CASES, FORMATS, KINDS, LayerCase
 
+import fastconv
+import fastconv.layers
 from fastconv import config, layers, models
 from fastconv.layers import Training
 from fastconv.utils import clear_session
@@ -318,6 +320,49 @@ def test_one_layer_in_four_threads(case):
         for found in results:
             for a, b in zip(found, wanted, strict=True):
                 assert_same(a, b)
+
+
+# ---------------------------------------------------------------------------------- merging
+
+# The shapes of inputs, as many with None as without.
+MERGED = [
+    ("Add", {}, [(None, 3), (4, 3)]),
+    ("Add", {}, [(None, 3), (1, 3)]),
+    ("Add", {}, [(4, 3), (3,)]),
+    ("Add", {}, [(3,), (2, 4, 3), (4, 1)]),
+    ("Add", {}, [(3, 4), (4, 3)]),
+    ("Add", {}, [(5,), (5, 5), (4,)]),
+    ("Concatenate", {"axis": 1}, [(None, 3), (4, 3)]),
+    ("Concatenate", {"axis": 2}, [(None, 3), (4, 3)]),
+    ("Concatenate", {"axis": 2}, [(None, 3), (4, 3), (5, 3)]),
+    ("Concatenate", {"axis": 1}, [(2, 1), (2, 3)]),
+    ("Concatenate", {"axis": 1}, [(3,), (3, 1)]),
+    ("Concatenate", {"axis": 0}, [(3,), (3,)]),
+    ("Concatenate", {"axis": -2}, [(3,), (3,)]),
+    ("Concatenate", {"axis": -3}, [(3,), (3,)]),
+]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "shapes"), MERGED, ids=lambda v: str(v))
+def test_shapes_that_are_merged_are_keras_s(kind, arguments, shapes, keras):
+    def merged(lib, refusal):
+        try:
+            tensors = [lib.layers.Input(shape) for shape in shapes]
+            return tuple(getattr(lib.layers, kind)(**arguments)(tensors).shape)
+        except refusal:
+            return "refused"
+
+    assert merged(fastconv, ValueError) == merged(keras, (ValueError, IndexError))
+
+
+def test_samples_that_are_joined_need_not_be_as_many():
+    x = generator("joined").standard_normal((7, 3)).astype("float32")
+    joined = layers.Concatenate(axis=0)([x[:2], x[2:]])
+    assert_same(joined, x)
+    inputs = layers.Input((3,))
+    model = models.Model(inputs, layers.Concatenate(axis=0)([inputs, inputs]))
+    want = [x[i : i + 2] for i in (0, 0, 2, 2, 4, 4, 6, 6)]
+    assert_same(model.predict(x, batch_size=2, verbose=0), np.concatenate(want))
 
 
 # ---------------------------------------------------------------------------------- dropout
@@ -798,13 +843,18 @@ BAD_INPUTS = [
     ("Dropout", {"rate": 0.5, "noise_shape": (None, 1)}, IMAGES, V),
     ("Dropout", {"rate": 0.5, "noise_shape": (None, 1, 2, 1)}, IMAGES, V),
     ("Add", {}, IMAGES, T),
-    ("Add", {}, [IMAGES], V),
     ("Add", {}, [], V),
+    ("Add", {}, [np.zeros(())], V),
     ("Add", {}, [IMAGES, IMAGES[:, 1:]], V),
+    ("Add", {}, [IMAGES, IMAGES[:1]], V),
+    ("Add", {}, [IMAGES, np.zeros((2, 5))], V),
     ("Concatenate", {}, [], V),
     ("Concatenate", {}, [IMAGES, IMAGES[:, 1:]], V),
-    ("Concatenate", {"axis": 0}, [IMAGES, IMAGES], V),
+    ("Concatenate", {}, [IMAGES, IMAGES[:1]], V),
+    ("Concatenate", {}, [IMAGES, IMAGES[0]], V),
+    ("Concatenate", {"axis": 0}, [IMAGES, IMAGES[:, 1:]], V),
     ("Concatenate", {"axis": 4}, [IMAGES, IMAGES], V),
+    ("Concatenate", {"axis": -5}, [IMAGES], V),
     ("Concatenate", {}, 3.5, T),
 ]
 

@@ -155,7 +155,7 @@ def test_a_refused_layer_leaves_the_model_as_it_was():
         (layers.Conv2D(2, 3), ValueError),
         (layers.Dense(2, name="flat"), ValueError),
         (layers.Input((3,)), ValueError),
-        (layers.Add(), ValueError),
+        (layers.Add(), TypeError),
         ("Dense", TypeError),
         (layers.Dense, TypeError),
         (layers.Dense(2)(layers.Input((3,))), TypeError),

@@ -316,11 +316,12 @@ class Layer:
             if not isinstance(inputs, (list, tuple)):
                 raise type_error(self.name, "inputs", "a list of arrays", describe(inputs))
             x: Any = [self._array(one) for one in inputs]
+            self.check_input([one.shape for one in x])  # the numbers of samples too
             shape: Any = [(None, *one.shape[1:]) for one in x]
         else:
             x = self._array(inputs)
             shape = (None, *x.shape[1:])
-        self.check_input(shape)
+            self.check_input(shape)
         self.compute_output_shape(shape)  # it raises where there is no room for an output
         self.ensure_built(shape)
         if isinstance(training, Training):

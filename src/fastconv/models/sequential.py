@@ -140,7 +140,8 @@ class Sequential(Model):
         for node in layer.nodes:
             if len(node.inputs) == 1 and node.inputs[0] is tensor:
                 return node.outputs[0]
-        return layer([tensor] if layer.takes_list else tensor)
+        # a model may have a list of one input
+        return layer([tensor] if layer.takes_list and isinstance(layer, Model) else tensor)
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for inputs of a shape, with the samples in front."""

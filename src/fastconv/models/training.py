@@ -379,7 +379,7 @@ class Trainer(Feeding):
             watchers.on_predict_batch_begin(step)
             outputs, _ = self.forward(self._taken("predict", inputs), None)
             several = isinstance(outputs, list)
-            collected.add(outputs if several else [outputs], several)
+            collected.add(outputs if several else [outputs], several, len(inputs[0]))
             watchers.on_predict_batch_end(step)
         watchers.on_predict_end()
         return collected.result()
@@ -441,8 +441,11 @@ class _Collected:
         self.parts: list[list[Array]] = []
         self.whole: list[Array] = []
 
-    def add(self, outputs: Sequence[Array], several: bool) -> None:
+    def add(self, outputs: Sequence[Array], several: bool, taken: int) -> None:
+        """Take the outputs for as many samples as were `taken`."""
         self.several = several
+        if any(len(output) != taken for output in outputs):
+            self.samples = None  # a layer joins samples, so nobody knows how many there will be
         if self.samples is None:
             self.parts.append(list(outputs))
             return
