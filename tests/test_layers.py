@@ -81,6 +81,16 @@ def test_the_shape_is_known_before_the_data(case):
     assert [v.shape for v in fresh.weights] == [v.shape for v in layer.weights]
 
 
+@ALL
+def test_a_number_of_samples_stays(case):
+    shape = case.symbolic_shape()
+    given = [(6, *one[1:]) for one in shape] if case.several else (6, *shape[1:])
+    samples, *sizes = case.layer().compute_output_shape(given)
+    joins = case.kind == "Concatenate" and case.layer().axis == 0
+    assert samples == (6 * len(shape) if joins else 6)
+    assert sizes == list(case.layer().compute_output_shape(shape)[1:])
+
+
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.data_format and case.kind != "Flatten"], ids=str
 )
@@ -487,6 +497,26 @@ def test_an_input_s_configuration():
     assert again.output.dtype == "float64"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "keywords"),
+    [
+        (((8, 3),), {"batch_size": 5}),
+        (((8, 3), 5), {}),
+        ((), {"batch_shape": (5, 8, 3)}),
+        ((), {"batch_shape": (None, None, 3)}),
+    ],
+)
+def test_an_input_s_batch_is_keras_s(arguments, keywords, keras):
+    ours, theirs = (lib.layers.Input(*arguments, **keywords) for lib in (fastconv, keras))
+    assert ours.shape == theirs.shape
+    config = ours.node.layer.get_config()
+    assert config["batch_shape"] == ours.node.layer.batch_shape == ours.shape
+    for kind in (layers.InputLayer, keras.layers.InputLayer):
+        assert kind.from_config(json.loads(json.dumps(config))).batch_shape == ours.shape
+    again = pickle.loads(pickle.dumps(ours.node.layer))
+    assert again.output.shape == ours.shape
+
+
 def test_initializers_are_described_by_name_and_arguments():
     layer = layers.Conv2D(2, 3, kernel_initializer="he_normal", bias_initializer="ones")
     described = layer.get_config()
@@ -801,6 +831,13 @@ BAD_ARGUMENTS = [
     ("InputLayer", {"shape": (3, -1)}, "shape", V),
     ("InputLayer", {"shape": (3,), "sparse": True}, "sparse", V),
     ("InputLayer", {}, "shape", T),
+    ("InputLayer", {"shape": (3,), "batch_shape": (2, 3)}, "batch_shape", T),
+    ("InputLayer", {"shape": (3,), "batch_size": 0}, "batch_size", V),
+    ("InputLayer", {"shape": (3,), "batch_size": 2.0}, "batch_size", T),
+    ("InputLayer", {"batch_size": 2}, "shape", T),
+    ("InputLayer", {"batch_shape": (2, 3), "batch_size": 2}, "batch_size", V),
+    ("InputLayer", {"batch_shape": ()}, "batch_shape", V),
+    ("InputLayer", {"batch_shape": (0, 3)}, "batch_shape", V),
     ("Add", {"axis": 1}, "axis", T),
 ]
 

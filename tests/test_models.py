@@ -113,6 +113,30 @@ def test_every_way_to_begin():
         assert_same(model.predict(x, verbose=0), models[0].predict(x, verbose=0))
 
 
+def test_a_number_of_samples_is_shown_and_kept_but_does_not_bind(keras):
+    shape = (5, 6, 2)
+    for lib in (keras, fastconv):
+        L, Sequential = lib.layers, lib.models.Sequential
+        built = Sequential([L.Flatten(), L.Dense(2)])
+        built.build((4, *shape))
+        for model in (
+            Sequential([L.Input(shape, batch_size=4), L.Flatten(), L.Dense(2)]),
+            Sequential([L.InputLayer(batch_shape=(4, *shape)), L.Flatten(), L.Dense(2)]),
+            built,
+        ):
+            assert (tuple(model.input_shape), tuple(model.output_shape)) == ((4, *shape), (4, 2))
+            again = lib.models.Sequential.from_config(model.get_config())
+            assert tuple(again.output_shape) == (4, 2)
+            assert "(4, 60)" in "".join(summary_of(model, 80))
+            for samples in (1, 4, 6):  # as few as a last batch has, and more
+                x = np.ones((samples, *shape))
+                assert model.predict(x, verbose=0).shape == (samples, 2)
+                model.compile("sgd", loss="mse")
+                model.fit(x, np.ones((samples, 2)), verbose=0)
+    first = layers.Conv2D(3, 2, batch_input_shape=(4, *shape))
+    assert Sequential([first]).output_shape == (4, 4, 5, 3)
+
+
 def test_a_deferred_model_has_no_weights_yet():
     model = Sequential(small(), name="later")
     assert not model.built

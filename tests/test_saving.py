@@ -72,7 +72,15 @@ def part():
     return Model(whole.layers[0].output, [layer.output for layer in whole.layers[2:4]])
 
 
-MAKERS = {"sequential": sequential, "several": several, "part": part}
+def fixed():
+    """A model whose inputs know how many samples there will be; a part of it begins inside."""
+    a, b = Input((4, 2), batch_size=6), Input(batch_shape=(6, 2))
+    y = Add()([Dense(2)(a), b])
+    whole = Model([a, b], Dense(3)(y))
+    return Model(y, whole.output)
+
+
+MAKERS = {"fixed": fixed, "sequential": sequential, "several": several, "part": part}
 
 
 def data_of(model, samples=10):
@@ -92,6 +100,7 @@ def arrays_of(model):
 
 
 def assert_equal(first, second):
+    assert (first.input_shape, first.output_shape) == (second.input_shape, second.output_shape)
     a, b = arrays_of(first), arrays_of(second)
     assert list(a) == list(b)
     for key, array in a.items():

@@ -165,8 +165,7 @@ class Layer:
         self.trainable = plain_flag(kind, "trainable", trainable)
         self.input_shape_given: Shape | None = None
         if batch_input_shape is not None:
-            shape = plain_sizes(kind, "batch_input_shape", batch_input_shape)
-            self.input_shape_given = (None, *shape[1:])
+            self.input_shape_given = plain_sizes(kind, "batch_input_shape", batch_input_shape)
         elif input_shape is not None:
             self.input_shape_given = (None, *plain_sizes(kind, "input_shape", input_shape))
         self.name = checked_name(kind, name)

@@ -16,12 +16,12 @@ _numbers = itertools.count()
 
 
 class Tensor:
-    """The place of an array in a graph: its shape, with None for the samples, and its origin.
+    """The place of an array in a graph: its shape, with None for what is not known, and its origin.
 
     Attributes
     ----------
     shape : tuple of int or None
-        The number of samples is None.
+        The number of samples is None, unless `Input` was told.
     dtype : str
         Of the array to come.
     node : Node

@@ -154,7 +154,7 @@ def _entries(model: Any) -> dict[int, str]:
 
 
 def _input_like(tensor: Tensor, name: str) -> Layer:
-    return Input(tensor.shape[1:], dtype=tensor.dtype, name=name).node.layer
+    return Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name).node.layer
 
 
 def named_variables(function: str, model: Any) -> dict[str, Variable]:

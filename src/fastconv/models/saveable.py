@@ -200,7 +200,7 @@ def graph_again(flat: dict[str, Any]) -> tuple[Any, Any]:
     """Make the calls of `flat_graph`; return a model's inputs and outputs."""
     tensors: dict[int, Any] = {}
     for place, (layer, shape, dtype, name) in enumerate(flat["inputs"]):
-        made = Input(shape[1:], dtype=dtype, name=name) if layer is None else layer.input
+        made = Input(batch_shape=shape, dtype=dtype, name=name) if layer is None else layer.input
         tensors[place] = made
     ends = [tensors[place] for place in range(len(flat["inputs"]))]
     for layer, places, outputs, single in flat["calls"]:

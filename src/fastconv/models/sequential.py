@@ -120,7 +120,7 @@ class Sequential(Model):
             elif first.input_shape_given is not None:
                 shape = first.input_shape_given
             if shape is not None:
-                self._stack.append(InputLayer(shape[1:], dtype=layer.dtype))
+                self._stack.append(InputLayer(batch_shape=shape, dtype=layer.dtype))
                 taken.add(self._stack[0].name)
         self._stack.append(layer)
         taken.add(layer.name)
@@ -155,7 +155,7 @@ class Sequential(Model):
             raise ValueError(f"{self.name}: there is no layer in the model")
         if isinstance(self._stack[0], InputLayer):
             raise ValueError(f"{self.name}: there is no layer in the model but its input")
-        self._stack.insert(0, InputLayer(input_shape[1:], dtype=self._stack[0].dtype))
+        self._stack.insert(0, InputLayer(batch_shape=input_shape, dtype=self._stack[0].dtype))
         try:
             self._rebuild()
         except (ValueError, TypeError):
@@ -177,7 +177,7 @@ class Sequential(Model):
         return list(self._stack)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        self.ensure_built(input_shape)
+        self.ensure_built((None, *input_shape[1:]))
         return super().compute_output_shape(input_shape)
 
     def forward(self, x: Arrays, training: Training | None = None) -> tuple[Arrays, Saved]:
