@@ -96,6 +96,14 @@ def fixed_batch(lib):
     return models.Model([a, b], body(layers.Flatten()(y)))
 
 
+def named_outputs(lib):
+    """Outputs with names, which are not in the order of the layers."""
+    layers = lib.layers
+    x = layers.Input((4,))
+    y = layers.Dense(3, activation="tanh")(x)
+    return lib.models.Model(x, {"tall": layers.Dense(2)(y), "small": layers.Dense(1)(y), "mid": y})
+
+
 def nested(lib):
     layers, models = lib.layers, lib.models
     x = layers.Input((6, 6, 2))
@@ -149,7 +157,7 @@ def wander(seed):
 
 GRAPHS = [
     *(chain, two_branches, skip, inception, shared, shared_at_distances),
-    *(several, unused_input, inner_and_last, fixed_batch, nested, nested_twice),
+    *(several, unused_input, inner_and_last, fixed_batch, named_outputs, nested, nested_twice),
     *map(wander, range(8)),
 ]
 

@@ -189,13 +189,24 @@ def test_structures_are_kept(keras, tmp_path):
     def make(layers, models):
         a, b = layers.Input((2,), name="a"), layers.Input((2,), name="b")
         y = layers.Add(name="y")([a, b])
-        return models.Model({"a": a, "b": b}, {"p": y, "q": layers.Dense(1)(y)})
+        inner = models.Model({"b": a, "a": b}, {"q": y, "p": layers.Dense(1)(y)})
+        c, d = layers.Input((2,), name="c"), layers.Input((2,), name="d")
+        made = inner({"a": d, "b": c})
+        return models.Model({"d": d, "c": c}, {"s": layers.Dense(1)(made["p"]), "r": made["q"]})
 
-    make(keras.layers, keras.models).save(tmp_path / "m.keras")
+    x = {"c": np.ones((3, 2)), "d": np.arange(6.0).reshape(3, 2)}
+    theirs = make(keras.layers, keras.models)
+    theirs.save(tmp_path / "m.keras")
     ours = models.load_model(tmp_path / "m.keras")
-    assert (ours.input_names, ours.output_names) == (["a", "b"], ["p", "q"])
-    make(layers, models).save(tmp_path / "o.keras")
-    assert list(keras.models.load_model(tmp_path / "o.keras").output) == ["p", "q"]
+    assert (ours.input_names, ours.output_names) == (["c", "d"], ["r", "s"])
+    ours.save(tmp_path / "o.keras")
+    back = keras.models.load_model(tmp_path / "o.keras")
+    want = theirs.predict(x, verbose=0)
+    for model in (ours, back):
+        found = model.predict(x, verbose=0)
+        assert sorted(found) == sorted(want)
+        for name, array in found.items():
+            np.testing.assert_allclose(array, want[name], rtol=1e-5)
 
 
 def test_json_goes_both_ways(keras):

@@ -63,7 +63,7 @@ def several():
     inner = Model(inside, Add()([deeper(inside), inside]), name="inner")
     left, right = inner(shared(a)), inner(inner(shared(b)))
     both = Concatenate()([left, right, a])
-    return Model([a, b], {"p": Dense(2)(both), "q": Add()([left, right])}, name="net")
+    return Model([a, b], {"q": Add()([left, right]), "p": Dense(2)(both)}, name="net")
 
 
 def part():
@@ -80,7 +80,22 @@ def fixed():
     return Model(y, whole.output)
 
 
-MAKERS = {"fixed": fixed, "sequential": sequential, "several": several, "part": part}
+def named():
+    """Dicts of inputs and outputs, of a model and of one within."""
+    a, b = Input((3,)), Input((2,))
+    inner = Model({"z": a, "c": b}, {"y": Dense(2)(a), "d": Dense(3)(Concatenate()([a, b]))})
+    x, other = Input((2,)), Input((3,))
+    made = inner({"c": x, "z": other})
+    return Model({"u": other, "e": x}, {"w": made["y"], "f": Dense(4)(made["d"])})
+
+
+MAKERS = {
+    "fixed": fixed,
+    "named": named,
+    "sequential": sequential,
+    "several": several,
+    "part": part,
+}
 
 
 def data_of(model, samples=10):
@@ -113,6 +128,8 @@ def assert_equal(first, second):
 
 
 def listed(outputs):
+    if isinstance(outputs, dict):
+        return list(outputs.values())
     return outputs if isinstance(outputs, list) else [outputs]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from arrays import assert_same, generator
 from beside_keras import keras_in, largest_difference
-from graphs import inception, several, small_cifar
+from graphs import inception, named_outputs, several, small_cifar
 
 import fastconv
 import fastconv.layers
@@ -56,6 +56,7 @@ IMAGES = RNG.standard_normal((20, 6, 6, 1))
 ONE_HOT = np.eye(3)[RNG.integers(0, 3, 20)]
 TWO_IN = {"image": IMAGES, "number": X[:20]}
 TWO_OUT = {"first": ONE_HOT, "second": Y[:20]}
+FOUR = RNG.standard_normal((20, 4))
 BOTH = {"loss": {"first": "categorical_crossentropy", "second": "mse"}}
 
 
@@ -153,6 +154,14 @@ FITS = {
         | {"metrics": [["accuracy"], ["mae", "mse"]]},
         ([IMAGES, X[:20]], [ONE_HOT, Y[:20]]),
         {"batch_size": 7, "sample_weight": [np.arange(20.0), np.ones(20)]},
+    ),
+    "named outputs": (
+        named_outputs,
+        {"loss": {"mid": "mse", "small": "mae", "tall": "mse"}}
+        | {"loss_weights": {"tall": 0.5, "small": 2.0, "mid": 1.0}}
+        | {"metrics": {"small": ["mse"], "tall": ["mae"]}},
+        (FOUR, {"tall": FOUR[:, :2], "small": FOUR[:, 2:3], "mid": FOUR[:, 1:]}),
+        {"batch_size": 7},
     ),
     "epochs": (dense, {"loss": "mse"}, (X, Y), {"initial_epoch": 1, "epochs": 3}),
 }

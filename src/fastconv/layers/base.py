@@ -18,7 +18,7 @@ from ..config import checked_dtype
 from ..errors import describe, type_error, value_error
 from ..geometry import plain_flag, plain_int
 from ..random import new_generator
-from .graph import Node, Tensor, is_symbolic, tensors_of
+from .graph import Node, Tensor, is_symbolic, shapes_of, tensors_of
 from .naming import checked_name
 
 if TYPE_CHECKING:
@@ -351,10 +351,8 @@ class Layer:
         self.check_input(shape)
         output_shape = self.compute_output_shape(shape)
         self.ensure_built(shape)
-        several = isinstance(output_shape, list)
-        shapes = output_shape if several else [output_shape]
-        node = Node(self, tensors, shapes, single)
-        return node.outputs if several else node.outputs[0]
+        node = Node(self, tensors, shapes_of(output_shape), single)
+        return node.outputs if isinstance(output_shape, (list, dict)) else node.outputs[0]
 
     def check_input(self, shape: Any) -> None:
         """Raise unless the weights, once made, suit inputs of a shape."""

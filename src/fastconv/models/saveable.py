@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import describe, type_error
 from ..layers import Input, InputLayer
-from ..layers.graph import Node
+from ..layers.graph import Node, structured
 from . import config, config_reading, saving
 from .training_config import compile_config, reading
 
@@ -208,10 +208,4 @@ def graph_again(flat: dict[str, Any]) -> tuple[Any, Any]:
         for tensor, (place, _) in zip(node.outputs, outputs, strict=True):
             tensors.setdefault(place, tensor)
     inputs, outputs = flat["structures"]
-    return _structure(ends, inputs), _structure([tensors[p] for p in flat["outputs"]], outputs)
-
-
-def _structure(tensors: list[Any], names: list[str] | None) -> Any:
-    if names is None:
-        return tensors[0]
-    return dict(zip(names, tensors, strict=True)) if names else tensors
+    return structured(ends, inputs), structured([tensors[p] for p in flat["outputs"]], outputs)

@@ -139,7 +139,9 @@ class Sequential(Model):
         """Return the output of a layer for a tensor; the one there is, if it was asked before."""
         for node in layer.nodes:
             if len(node.inputs) == 1 and node.inputs[0] is tensor:
-                return node.outputs[0]
+                return (
+                    layer.structured(node.outputs) if isinstance(layer, Model) else node.outputs[0]
+                )
         # a model may have a list of one input
         return layer([tensor] if layer.takes_list and isinstance(layer, Model) else tensor)
 

@@ -31,6 +31,7 @@ class Trainer(Feeding):
 
     # what Model has
     forward: Any
+    structured: Any
     weight_gradients: Any
     trainable_weights: Any
     output_names: Any
@@ -359,7 +360,7 @@ class Trainer(Feeding):
 
         Returns
         -------
-        ndarray or list of ndarray
+        ndarray, or a list or dict of them
             An array for each output, with the samples in front.
 
         Raises
@@ -378,11 +379,10 @@ class Trainer(Feeding):
         for step, (inputs, _, _) in enumerate(data.batches(None)):
             watchers.on_predict_batch_begin(step)
             outputs, _ = self.forward(self._taken("predict", inputs), None)
-            several = isinstance(outputs, list)
-            collected.add(outputs if several else [outputs], several, len(inputs[0]))
+            collected.add(outputs if isinstance(outputs, list) else [outputs], len(inputs[0]))
             watchers.on_predict_batch_end(step)
         watchers.on_predict_end()
-        return collected.result()
+        return self.structured(collected.result())
 
     # -------------------------------------------------------------------------- one batch
 
@@ -430,20 +430,20 @@ class Trainer(Feeding):
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for one batch; see `predict`."""
-        return self.forward(self._taken("predict_on_batch", self._listed_x(x)), None)[0]
+        outputs, _ = self.forward(self._taken("predict_on_batch", self._listed_x(x)), None)
+        return self.structured(outputs if isinstance(outputs, list) else [outputs])
 
 
 class _Collected:
     """The outputs of batches, one after the other: written where they belong if that is known."""
 
     def __init__(self, samples: int | None) -> None:
-        self.samples, self.done, self.several = samples, 0, False
+        self.samples, self.done = samples, 0
         self.parts: list[list[Array]] = []
         self.whole: list[Array] = []
 
-    def add(self, outputs: Sequence[Array], several: bool, taken: int) -> None:
+    def add(self, outputs: Sequence[Array], taken: int) -> None:
         """Take the outputs for as many samples as were `taken`."""
-        self.several = several
         if any(len(output) != taken for output in outputs):
             self.samples = None  # a layer joins samples, so nobody knows how many there will be
         if self.samples is None:
@@ -456,12 +456,12 @@ class _Collected:
             whole[self.done : self.done + count] = output
         self.done += count
 
-    def result(self) -> Any:
+    def result(self) -> list[Array]:
         if self.samples is None:
             self.whole = [np.concatenate(arrays) for arrays in zip(*self.parts, strict=True)]
         if not self.whole:
             raise ValueError("predict: there is no data in x")
-        return self.whole if self.several else self.whole[0]
+        return self.whole
 
 
 def _speaks(verbose: Any) -> bool:
