@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -325,6 +326,50 @@ def test_weights_come_back(ending, tmp_path):
     with pytest.raises(ValueError, match="load_weights"):
         wrong.load_weights(path)
     assert all(np.array_equal(a, b) for a, b in zip(before, wrong.get_weights(), strict=True))
+
+
+def four(units=5, more=()):
+    sizes = {"a": 3, "b": units, "c": 2, **dict.fromkeys(more, 4)}
+    named = [
+        Dense(size, name=name, bias_initializer="random_normal") for name, size in sizes.items()
+    ]
+    return Sequential([Input((4,)), *named, Dropout(0.5)])
+
+
+@pytest.mark.parametrize("ending", [OWN, ".safetensors", ".weights.h5", ".keras", ".h5"])
+def test_layers_that_a_file_does_not_fit_may_be_skipped(ending, tmp_path):
+    if ending not in (OWN, ".safetensors"):
+        pytest.importorskip("h5py", reason="Keras's files are HDF5")
+    model, path = four(), tmp_path / f"m{ending}"
+    (model.save_weights if "we" in ending or "safe" in ending else model.save)(path)
+    cases = [(four(units=6), ["b", "c"]), (four(), [])]
+    if ending != ".h5":  # whose layers must be as many
+        cases.append((four(more=["e"]), ["e"]))
+    for other, skipped in cases:
+        before = {layer.name: layer.get_weights() for layer in other.layers}
+        if not skipped:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                other.load_weights(path, skip_mismatch=True)
+        else:
+            with pytest.raises(ValueError, match="load_weights: "):
+                other.load_weights(path)
+            with pytest.warns(UserWarning, match=f"weights for {', '.join(skipped)}, left") as told:
+                other.load_weights(path, skip_mismatch=True)
+            assert told[0].filename == __file__  # it points to the call
+        for layer in other.layers[:-1]:
+            kept = layer.name in skipped
+            want = before[layer.name] if kept else model.get_layer(layer.name).get_weights()
+            for a, b in zip(layer.get_weights(), want, strict=True):
+                assert np.array_equal(a, b)
+    if ending == ".h5":
+        with pytest.raises(ValueError, match="a file with 4 layers"):
+            four(more=["e"]).load_weights(path, skip_mismatch=True)
+    with pytest.raises(TypeError, match="skip_mismatch must be True or False"):
+        model.load_weights(path, skip_mismatch="yes")
+    path.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="load_weights: "):
+        model.load_weights(path, skip_mismatch=True)
 
 
 def test_safetensors_reads_our_files(tmp_path):

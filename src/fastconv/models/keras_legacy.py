@@ -15,7 +15,7 @@ from ..layers.base import assign_all, postponed_weights
 from . import h5
 from .config import described, named_variables
 from .config_reading import layer_from
-from .keras_format import KERAS_VERSION, check_optimizer, place_optimizer, place_weights
+from .keras_format import KERAS_VERSION, Skipped, check_optimizer, place_optimizer, place_weights
 from .tensors import MOST_HEADER, parse
 from .training_config import compile_config, compile_from, randomness, restore_randomness
 
@@ -115,10 +115,10 @@ def read_whole_model(function: str, path: str, classes: dict[str, Any], compile:
     return model
 
 
-def read_legacy_weights(function: str, path: str, model: Any) -> None:
-    """Read the weights of an ``.h5`` file into a model."""
+def read_legacy_weights(function: str, path: str, model: Any, skipped: Skipped = None) -> None:
+    """Read the weights of an ``.h5`` file into a model; see `keras_format.read_weights`."""
     with h5.opened(function, path) as file:
-        pairs = _read(function, model, file)
+        pairs = _read(function, model, file, skipped)
     assign_all(function, [variable for variable, _ in pairs], [value for _, value in pairs])
 
 
@@ -132,7 +132,7 @@ def _json(function: str, path: str, file: Any, name: str) -> Any:
     return parse(function, path, text)
 
 
-def _read(function: str, model: Any, file: Any) -> Pairs:
+def _read(function: str, model: Any, file: Any, skipped: Skipped = None) -> Pairs:
     # a file of weights alone has the layers at its top
     group = h5.group(function, file, "model_weights")
     group = file if group is None else group
@@ -149,10 +149,14 @@ def _read(function: str, model: Any, file: Any) -> Pairs:
     pairs: Pairs = []
     for layer, (inside, names) in zip(layers, stored, strict=True):
         weights = layer.weights
+        shapes = [weight.shape for weight in weights]
+        if skipped is not None and h5.shapes(function, inside, names) != shapes:
+            skipped.append(layer.name)
+            continue
         if len(names) != len(weights):
             rule = f"a file with {len(weights)} weights of {layer.name}"
             raise value_error(function, "filepath", rule, len(names))
-        values = h5.arrays(function, inside, names, [weight.shape for weight in weights])
+        values = h5.arrays(function, inside, names, shapes)
         pairs.extend(zip(weights, values, strict=True))
     return pairs
 

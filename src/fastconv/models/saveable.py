@@ -74,7 +74,7 @@ class Saveable:
         """
         saving.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: Path) -> None:
+    def load_weights(self, filepath: Path, skip_mismatch: bool = False) -> None:
         """Read the weights from a file; all are checked before any is written.
 
         The optimizer stays as it is.
@@ -83,15 +83,18 @@ class Saveable:
         ----------
         filepath : str or os.PathLike
             What `save_weights` or `save` wrote, or Keras.
+        skip_mismatch : bool
+            Whether layers of which the file has other weights are left as they are, and named in
+            a warning; of Keras's older ``.h5`` the number of layers must be the same.
 
         Raises
         ------
         OSError
             If there is no such file.
-        ValueError
+        ValueError, TypeError
             If it is no such file, or of a model of other weights.
         """
-        saving.load_weights(self, filepath)
+        saving.load_weights(self, filepath, skip_mismatch)
 
     def get_config(self) -> dict[str, Any]:
         """Return the layers and how they are connected, in Keras's structure, without weights."""
