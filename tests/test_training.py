@@ -163,6 +163,12 @@ FITS = {
         (FOUR, {"tall": FOUR[:, :2], "small": FOUR[:, 2:3], "mid": FOUR[:, 1:]}),
         {"batch_size": 7},
     ),
+    "an output without loss": (
+        several,
+        {"loss": {"first": None, "second": "mse"}, "metrics": {"first": ["mae"]}},
+        (TWO_IN, TWO_OUT),
+        {"batch_size": 7},
+    ),
     "epochs": (dense, {"loss": "mse"}, (X, Y), {"initial_epoch": 1, "epochs": 3}),
 }
 
@@ -383,6 +389,7 @@ def test_compile_looks_names_up_at_once(arguments, error, named):
     [
         ({"loss": ["mse"]}, ValueError, "loss"),
         ({"loss": {"first": "mse"}}, ValueError, "loss"),
+        ({"loss": [None, None]}, ValueError, "loss"),
         ({"loss": {"first": "mse", "third": "mse"}}, ValueError, "loss"),
         ({**BOTH, "loss_weights": [1]}, ValueError, "loss_weights"),
         ({**BOTH, "loss_weights": 2.0}, TypeError, "loss_weights"),

@@ -61,7 +61,8 @@ class Trainer(Feeding):
         optimizer : str or Optimizer
             See `fastconv.optimizers`.
         loss : str, Loss, or a list or dict of them
-            See `fastconv.losses`; one for all outputs, or one for each.
+            See `fastconv.losses`; one for all outputs, or one for each, None for those that are
+            not trained on.
         loss_weights : list or dict of float, optional
             What the losses of several outputs are multiplied by.
         metrics, weighted_metrics : list, optional
