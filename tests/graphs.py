@@ -87,6 +87,23 @@ def inner_and_last(lib):
     return lib.models.Model(x, [b, a])
 
 
+def fixed_batch(lib):
+    """Inputs that know how many samples there will be, and one that does not."""
+    layers, models = lib.layers, lib.models
+    a, b = layers.Input((6, 4), batch_size=8, name="a"), layers.Input((4,), name="b")
+    y = layers.Add()([layers.Dense(4)(a), b])
+    body = models.Sequential([layers.Input(batch_shape=(8, 24)), layers.Dense(3)], name="body")
+    return models.Model([a, b], body(layers.Flatten()(y)))
+
+
+def named_outputs(lib):
+    """Outputs with names, which are not in the order of the layers."""
+    layers = lib.layers
+    x = layers.Input((4,))
+    y = layers.Dense(3, activation="tanh")(x)
+    return lib.models.Model(x, {"tall": layers.Dense(2)(y), "small": layers.Dense(1)(y), "mid": y})
+
+
 def nested(lib):
     layers, models = lib.layers, lib.models
     x = layers.Input((6, 6, 2))
@@ -140,7 +157,7 @@ def wander(seed):
 
 GRAPHS = [
     *(chain, two_branches, skip, inception, shared, shared_at_distances),
-    *(several, unused_input, inner_and_last, nested, nested_twice),
+    *(several, unused_input, inner_and_last, fixed_batch, named_outputs, nested, nested_twice),
     *map(wander, range(8)),
 ]
 

@@ -191,7 +191,13 @@ _OF_ANYTHING = [
     ("BatchNormalization", {"trainable": False}, SMALL),
     ("Add", {}, [(3, 5), (3, 5)]),
     ("Add", {}, [SMALL, SMALL, SMALL]),
+    ("Add", {}, [(3, 5)]),
+    ("Add", {}, [(5,), (3, 5)]),
+    ("Add", {}, [(3, 1), (1, 5), (3, 5), (3, 5)]),
+    ("Add", {}, [(2,), SMALL, (1, 5, 1), (5, 1), ()]),
     ("Concatenate", {}, [(3, 5), (3, 2)]),
+    ("Concatenate", {}, [(3, 5)]),
+    ("Concatenate", {"axis": 0}, [(3, 5), (3, 5)]),
     ("Concatenate", {"axis": 1}, [SMALL, (1, 5, 2), SMALL]),
     ("Concatenate", {"axis": -2}, [SMALL, (5, 1, 2)]),
 ]

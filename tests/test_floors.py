@@ -43,7 +43,7 @@ FLOORS = {
     "losses": {"errors", "geometry"},
     "optimizers": {"errors", "geometry"},
     "plotting": {"models", "layers", "extras", "files", "config", "geometry", "errors"},
-    "utils": {"preprocessing", "random", "config", "geometry", "errors"},
+    "utils": {"layers", "preprocessing", "random", "config", "geometry", "errors"},
     "datasets": {"extras", "files", "config", "geometry", "errors"},
     "preprocessing": {"extras", "files", "random", "config", "cpus", "geometry", "errors"},
     "extras": set(),

@@ -9,6 +9,7 @@ from arrays import generator
 from beside_keras import as_numpy, keras_in
 from layer_cases import CASES
 
+import fastconv
 from fastconv import layers, models, optimizers
 
 h5py = pytest.importorskip("h5py", reason="Keras's files are HDF5")
@@ -166,6 +167,30 @@ def test_training_goes_on_in_keras_and_back(name, ending, keras, tmp_path):
     assert_same(models.load_model(again), theirs, x)
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_is_skipped_is_what_keras_skips(ending, keras, tmp_path):
+    def make(lib, units):
+        inputs = lib.layers.Input((4,))
+        y = lib.layers.Dense(3, bias_initializer="ones", name="a")(inputs)
+        y = lib.layers.Dense(units, bias_initializer="ones", name="b")(y)
+        inner = lib.models.Sequential([lib.layers.Input((units,)), lib.layers.Dense(2)])
+        return lib.models.Model(inputs, lib.layers.Dense(2, bias_initializer="ones")(inner(y)))
+
+    theirs = make(keras, 5)
+    randomize(theirs, "skipped")
+    save(theirs, tmp_path / f"m{ending}")
+    found = []
+    for lib in (keras, fastconv):
+        model = make(lib, 6)
+        model.set_weights([np.zeros(np.shape(w)) for w in model.get_weights()])
+        with pytest.warns(UserWarning, match="loaded|mismatch|left as"):
+            model.load_weights(tmp_path / f"m{ending}", skip_mismatch=True)
+        found.append([bool(np.any(w)) for w in model.get_weights()])
+    # of one weight that has another shape Keras leaves that alone, or that and those before it
+    assert found[1] == [True, True, False, False, False, False, True, True]
+    assert all(theirs or not ours for theirs, ours in zip(*found, strict=True))
+
+
 def test_schedules_losses_and_metrics_are_kept(keras, tmp_path):
     theirs = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3)])
     theirs.compile(
@@ -189,13 +214,24 @@ def test_structures_are_kept(keras, tmp_path):
     def make(layers, models):
         a, b = layers.Input((2,), name="a"), layers.Input((2,), name="b")
         y = layers.Add(name="y")([a, b])
-        return models.Model({"a": a, "b": b}, {"p": y, "q": layers.Dense(1)(y)})
+        inner = models.Model({"b": a, "a": b}, {"q": y, "p": layers.Dense(1)(y)})
+        c, d = layers.Input((2,), name="c"), layers.Input((2,), name="d")
+        made = inner({"a": d, "b": c})
+        return models.Model({"d": d, "c": c}, {"s": layers.Dense(1)(made["p"]), "r": made["q"]})
 
-    make(keras.layers, keras.models).save(tmp_path / "m.keras")
+    x = {"c": np.ones((3, 2)), "d": np.arange(6.0).reshape(3, 2)}
+    theirs = make(keras.layers, keras.models)
+    theirs.save(tmp_path / "m.keras")
     ours = models.load_model(tmp_path / "m.keras")
-    assert (ours.input_names, ours.output_names) == (["a", "b"], ["p", "q"])
-    make(layers, models).save(tmp_path / "o.keras")
-    assert list(keras.models.load_model(tmp_path / "o.keras").output) == ["p", "q"]
+    assert (ours.input_names, ours.output_names) == (["c", "d"], ["r", "s"])
+    ours.save(tmp_path / "o.keras")
+    back = keras.models.load_model(tmp_path / "o.keras")
+    want = theirs.predict(x, verbose=0)
+    for model in (ours, back):
+        found = model.predict(x, verbose=0)
+        assert sorted(found) == sorted(want)
+        for name, array in found.items():
+            np.testing.assert_allclose(array, want[name], rtol=1e-5)
 
 
 def test_json_goes_both_ways(keras):

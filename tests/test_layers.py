@@ -10,9 +10,11 @@ from arrays import LAYOUTS, assert_same, generator
 from beside_keras import as_numpy, keras_in, largest_difference, plain
 from layer_cases import CASES, FORMATS, KINDS, LayerCase
 
+import fastconv
+import fastconv.layers
 from fastconv import config, layers, models
 from fastconv.layers import Training
-from fastconv.layers.naming import clear_session
+from fastconv.utils import clear_session
 
 ALL = pytest.mark.parametrize("case", CASES, ids=str)
 # One of each class, with weights where it has any.
@@ -77,6 +79,16 @@ def test_the_shape_is_known_before_the_data(case):
     assert tensor.shape == (None, *y.shape[1:])
     assert fresh.built
     assert [v.shape for v in fresh.weights] == [v.shape for v in layer.weights]
+
+
+@ALL
+def test_a_number_of_samples_stays(case):
+    shape = case.symbolic_shape()
+    given = [(6, *one[1:]) for one in shape] if case.several else (6, *shape[1:])
+    samples, *sizes = case.layer().compute_output_shape(given)
+    joins = case.kind == "Concatenate" and case.layer().axis == 0
+    assert samples == (6 * len(shape) if joins else 6)
+    assert sizes == list(case.layer().compute_output_shape(shape)[1:])
 
 
 @pytest.mark.parametrize(
@@ -320,6 +332,49 @@ def test_one_layer_in_four_threads(case):
                 assert_same(a, b)
 
 
+# ---------------------------------------------------------------------------------- merging
+
+# The shapes of inputs, as many with None as without.
+MERGED = [
+    ("Add", {}, [(None, 3), (4, 3)]),
+    ("Add", {}, [(None, 3), (1, 3)]),
+    ("Add", {}, [(4, 3), (3,)]),
+    ("Add", {}, [(3,), (2, 4, 3), (4, 1)]),
+    ("Add", {}, [(3, 4), (4, 3)]),
+    ("Add", {}, [(5,), (5, 5), (4,)]),
+    ("Concatenate", {"axis": 1}, [(None, 3), (4, 3)]),
+    ("Concatenate", {"axis": 2}, [(None, 3), (4, 3)]),
+    ("Concatenate", {"axis": 2}, [(None, 3), (4, 3), (5, 3)]),
+    ("Concatenate", {"axis": 1}, [(2, 1), (2, 3)]),
+    ("Concatenate", {"axis": 1}, [(3,), (3, 1)]),
+    ("Concatenate", {"axis": 0}, [(3,), (3,)]),
+    ("Concatenate", {"axis": -2}, [(3,), (3,)]),
+    ("Concatenate", {"axis": -3}, [(3,), (3,)]),
+]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "shapes"), MERGED, ids=lambda v: str(v))
+def test_shapes_that_are_merged_are_keras_s(kind, arguments, shapes, keras):
+    def merged(lib, refusal):
+        try:
+            tensors = [lib.layers.Input(shape) for shape in shapes]
+            return tuple(getattr(lib.layers, kind)(**arguments)(tensors).shape)
+        except refusal:
+            return "refused"
+
+    assert merged(fastconv, ValueError) == merged(keras, (ValueError, IndexError))
+
+
+def test_samples_that_are_joined_need_not_be_as_many():
+    x = generator("joined").standard_normal((7, 3)).astype("float32")
+    joined = layers.Concatenate(axis=0)([x[:2], x[2:]])
+    assert_same(joined, x)
+    inputs = layers.Input((3,))
+    model = models.Model(inputs, layers.Concatenate(axis=0)([inputs, inputs]))
+    want = [x[i : i + 2] for i in (0, 0, 2, 2, 4, 4, 6, 6)]
+    assert_same(model.predict(x, batch_size=2, verbose=0), np.concatenate(want))
+
+
 # ---------------------------------------------------------------------------------- dropout
 
 
@@ -373,6 +428,30 @@ def test_dropout_is_repeatable_by_its_generator():
     assert_same(layer(x), x)  # inference drops nothing
 
 
+def test_dropout_with_a_seed_has_randomness_of_its_own():
+    """Two runs differ in all but the seed; the layers without one take nothing from it."""
+    x = np.ones((30, 40), "float32")
+    layer, twin, other, free = (layers.Dropout(0.5, seed=seed) for seed in (1, 1, 2, None))
+    runs = []
+    for generator_seed, disturbed in ((5, False), (6, True)):
+        one = Training(np.random.default_rng(generator_seed))
+        masks = []
+        for _ in range(3):
+            masks.append(layer(x, one))
+            if disturbed:
+                free(x, one)
+                other(x, one)
+        runs.append(masks)
+    for a, b in zip(*runs, strict=True):
+        assert_same(a, b)
+    assert len({mask.tobytes() for mask in runs[0]}) == 3  # it goes on from call to call
+    one = training()
+    assert_same(layer(x, one), twin(x, one))  # a seed means the same in every layer
+    assert (other(x, one) != twin(x, training())).any()
+    assert_same(free(x, one), free(x, training()))
+    assert_same(layer(x, training=True), layer(x, training=True))  # no trace of a call
+
+
 # ---------------------------------------------------------------------------------- configuration
 
 
@@ -416,6 +495,26 @@ def test_an_input_s_configuration():
     assert again.get_config() == layer.get_config()
     assert again.output.shape == (None, None, 8, 3)
     assert again.output.dtype == "float64"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords"),
+    [
+        (((8, 3),), {"batch_size": 5}),
+        (((8, 3), 5), {}),
+        ((), {"batch_shape": (5, 8, 3)}),
+        ((), {"batch_shape": (None, None, 3)}),
+    ],
+)
+def test_an_input_s_batch_is_keras_s(arguments, keywords, keras):
+    ours, theirs = (lib.layers.Input(*arguments, **keywords) for lib in (fastconv, keras))
+    assert ours.shape == theirs.shape
+    config = ours.node.layer.get_config()
+    assert config["batch_shape"] == ours.node.layer.batch_shape == ours.shape
+    for kind in (layers.InputLayer, keras.layers.InputLayer):
+        assert kind.from_config(json.loads(json.dumps(config))).batch_shape == ours.shape
+    again = pickle.loads(pickle.dumps(ours.node.layer))
+    assert again.output.shape == ours.shape
 
 
 def test_initializers_are_described_by_name_and_arguments():
@@ -732,6 +831,13 @@ BAD_ARGUMENTS = [
     ("InputLayer", {"shape": (3, -1)}, "shape", V),
     ("InputLayer", {"shape": (3,), "sparse": True}, "sparse", V),
     ("InputLayer", {}, "shape", T),
+    ("InputLayer", {"shape": (3,), "batch_shape": (2, 3)}, "batch_shape", T),
+    ("InputLayer", {"shape": (3,), "batch_size": 0}, "batch_size", V),
+    ("InputLayer", {"shape": (3,), "batch_size": 2.0}, "batch_size", T),
+    ("InputLayer", {"batch_size": 2}, "shape", T),
+    ("InputLayer", {"batch_shape": (2, 3), "batch_size": 2}, "batch_size", V),
+    ("InputLayer", {"batch_shape": ()}, "batch_shape", V),
+    ("InputLayer", {"batch_shape": (0, 3)}, "batch_shape", V),
     ("Add", {"axis": 1}, "axis", T),
 ]
 
@@ -774,13 +880,18 @@ BAD_INPUTS = [
     ("Dropout", {"rate": 0.5, "noise_shape": (None, 1)}, IMAGES, V),
     ("Dropout", {"rate": 0.5, "noise_shape": (None, 1, 2, 1)}, IMAGES, V),
     ("Add", {}, IMAGES, T),
-    ("Add", {}, [IMAGES], V),
     ("Add", {}, [], V),
+    ("Add", {}, [np.zeros(())], V),
     ("Add", {}, [IMAGES, IMAGES[:, 1:]], V),
+    ("Add", {}, [IMAGES, IMAGES[:1]], V),
+    ("Add", {}, [IMAGES, np.zeros((2, 5))], V),
     ("Concatenate", {}, [], V),
     ("Concatenate", {}, [IMAGES, IMAGES[:, 1:]], V),
-    ("Concatenate", {"axis": 0}, [IMAGES, IMAGES], V),
+    ("Concatenate", {}, [IMAGES, IMAGES[:1]], V),
+    ("Concatenate", {}, [IMAGES, IMAGES[0]], V),
+    ("Concatenate", {"axis": 0}, [IMAGES, IMAGES[:, 1:]], V),
     ("Concatenate", {"axis": 4}, [IMAGES, IMAGES], V),
+    ("Concatenate", {"axis": -5}, [IMAGES], V),
     ("Concatenate", {}, 3.5, T),
 ]
 

@@ -21,8 +21,8 @@ import fastconv.layers
 import fastconv.models
 from fastconv import layers
 from fastconv.layers import Training
-from fastconv.layers.naming import clear_session
 from fastconv.models import Model, Sequential
+from fastconv.utils import clear_session
 
 NETWORKS = [small_cifar, cats_and_dogs, deep_cifar, diagonal]
 
@@ -44,6 +44,8 @@ def float64():
 
 
 def listed(value):
+    if isinstance(value, dict):
+        return [value[name] for name in sorted(value)]
     return value if isinstance(value, list) else [value]
 
 
@@ -113,6 +115,30 @@ def test_every_way_to_begin():
         assert_same(model.predict(x, verbose=0), models[0].predict(x, verbose=0))
 
 
+def test_a_number_of_samples_is_shown_and_kept_but_does_not_bind(keras):
+    shape = (5, 6, 2)
+    for lib in (keras, fastconv):
+        L, Sequential = lib.layers, lib.models.Sequential
+        built = Sequential([L.Flatten(), L.Dense(2)])
+        built.build((4, *shape))
+        for model in (
+            Sequential([L.Input(shape, batch_size=4), L.Flatten(), L.Dense(2)]),
+            Sequential([L.InputLayer(batch_shape=(4, *shape)), L.Flatten(), L.Dense(2)]),
+            built,
+        ):
+            assert (tuple(model.input_shape), tuple(model.output_shape)) == ((4, *shape), (4, 2))
+            again = lib.models.Sequential.from_config(model.get_config())
+            assert tuple(again.output_shape) == (4, 2)
+            assert "(4, 60)" in "".join(summary_of(model, 80))
+            for samples in (1, 4, 6):  # as few as a last batch has, and more
+                x = np.ones((samples, *shape))
+                assert model.predict(x, verbose=0).shape == (samples, 2)
+                model.compile("sgd", loss="mse")
+                model.fit(x, np.ones((samples, 2)), verbose=0)
+    first = layers.Conv2D(3, 2, batch_input_shape=(4, *shape))
+    assert Sequential([first]).output_shape == (4, 4, 5, 3)
+
+
 def test_a_deferred_model_has_no_weights_yet():
     model = Sequential(small(), name="later")
     assert not model.built
@@ -155,7 +181,7 @@ def test_a_refused_layer_leaves_the_model_as_it_was():
         (layers.Conv2D(2, 3), ValueError),
         (layers.Dense(2, name="flat"), ValueError),
         (layers.Input((3,)), ValueError),
-        (layers.Add(), ValueError),
+        (layers.Add(), TypeError),
         ("Dense", TypeError),
         (layers.Dense, TypeError),
         (layers.Dense(2)(layers.Input((3,))), TypeError),
@@ -555,6 +581,86 @@ def test_a_model_rounds_to_no_smaller_dtype_than_its_layers(deferred):
     outer = Sequential([layers.Input((3,), dtype="float64"), model])
     assert_same(outer.predict(x, verbose=0), y)
     assert_same(outer(x), y)
+
+
+def named(lib):
+    """Return a model of two inputs and two outputs with names, not in their order."""
+    x, other = lib.layers.Input((3,), name="wide"), lib.layers.Input((2,), name="narrow")
+    both = lib.layers.Concatenate()([x, other])
+    ends = {"tall": lib.layers.Dense(4, name="c")(both), "small": lib.layers.Dense(1, name="d")(x)}
+    return lib.models.Model({"wide": x, "narrow": other}, ends)
+
+
+NAMED = {"narrow": np.eye(2)[[0, 1, 1, 0, 1]], "wide": np.arange(15.0).reshape(5, 3)}
+
+
+def test_dicts_of_inputs_and_outputs_are_keras_s(keras):
+    found = []
+    for lib in (keras, fastconv):
+        model = named(lib)
+        found.append(model)
+        assert set(model.input) == {"wide", "narrow"}
+        assert {name: tuple(t.shape) for name, t in model.output.items()} == {
+            "tall": (None, 4),
+            "small": (None, 1),
+        }
+        assert list(map(tuple, model.output_shape)) == [(None, 1), (None, 4)]
+        shapes = {"wide": (None, 3), "narrow": (None, 2)}
+        assert model.compute_output_shape(shapes) == {"tall": (None, 4), "small": (None, 1)}
+    theirs, ours = found
+    assert [layer.name for layer in ours.layers] == [layer.name for layer in theirs.layers]
+    theirs.set_weights(randomized(ours).get_weights())
+    want = theirs.predict(NAMED, verbose=0)
+    for got in (
+        ours.predict(NAMED, verbose=0),
+        ours.predict(NAMED, batch_size=2, verbose=0),
+        ours.predict([NAMED["narrow"], NAMED["wide"]], verbose=0),  # by the order of names
+        ours.predict_on_batch(NAMED),
+        ours(NAMED),
+        ours(NAMED, training=True),
+    ):
+        assert type(got) is type(want) is dict
+        assert sorted(got) == sorted(want)
+        for name, array in got.items():
+            np.testing.assert_allclose(array, want[name], rtol=1e-12)
+    assert summary_of(ours, 80) == summary_of(theirs, 80)
+
+
+def test_a_model_with_names_within_another(keras):
+    outer = []
+    for lib in (keras, fastconv):
+        inner = named(lib)
+        x, y = lib.layers.Input((3,)), lib.layers.Input((2,))
+        made = inner({"narrow": y, "wide": x})
+        assert {name: tuple(t.shape) for name, t in made.items()} == {
+            "tall": (None, 4),
+            "small": (None, 1),
+        }
+        outer.append(lib.models.Model([x, y], lib.layers.Dense(2)(made["tall"])))
+    theirs, ours = outer
+    theirs.set_weights(randomized(ours).get_weights())
+    x = inputs_of(ours)
+    np.testing.assert_allclose(
+        ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-12, atol=1e-14
+    )
+
+
+def test_a_dict_of_one_output_is_a_dict():
+    x = layers.Input((3,))
+    model = Model(x, {"only": layers.Dense(2)(x)})
+    assert list(model.predict(NAMED["wide"], verbose=0)) == ["only"]
+    last = Sequential([layers.Input((3,)), model])
+    assert list(last(NAMED["wide"])) == ["only"]
+    model.compile("sgd", loss={"only": "mse"}, metrics={"only": ["mae"]})
+    history = model.fit(NAMED["wide"], {"only": np.ones((5, 2))}, verbose=0).history
+    assert sorted(history) == ["loss", "mae"]
+
+
+def test_names_are_texts():
+    x = layers.Input((3,))
+    for bad in ({1: x}, {"a": x, None: x}, {"a": [x]}, {}):
+        with pytest.raises(TypeError, match="Model: outputs must be"):
+            Model(x, bad)
 
 
 def test_a_model_is_called_on_what_it_is_fed_with():

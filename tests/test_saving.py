@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ def sequential():
             MaxPooling2D(),
             Flatten(),
             Dropout(0.3),
+            Dropout(0.2, seed=5),
             Dense(4, activation="softmax"),
         ]
     )
@@ -57,11 +59,12 @@ def several():
     a, b = Input((4,), name="a"), Input((4,), name="b")
     shared = Dense(4, name="shared")
     inside = Input((4,))
-    deeper = Sequential([Input((4,)), Dense(4, activation="tanh"), Dropout(0.2)], name="deeper")
+    inmost = [Input((4,)), Dense(4, activation="tanh"), Dropout(0.2), Dropout(0.2, seed=5)]
+    deeper = Sequential(inmost, name="deeper")
     inner = Model(inside, Add()([deeper(inside), inside]), name="inner")
     left, right = inner(shared(a)), inner(inner(shared(b)))
     both = Concatenate()([left, right, a])
-    return Model([a, b], {"p": Dense(2)(both), "q": Add()([left, right])}, name="net")
+    return Model([a, b], {"q": Add()([left, right]), "p": Dense(2)(both)}, name="net")
 
 
 def part():
@@ -70,7 +73,30 @@ def part():
     return Model(whole.layers[0].output, [layer.output for layer in whole.layers[2:4]])
 
 
-MAKERS = {"sequential": sequential, "several": several, "part": part}
+def fixed():
+    """A model whose inputs know how many samples there will be; a part of it begins inside."""
+    a, b = Input((4, 2), batch_size=6), Input(batch_shape=(6, 2))
+    y = Add()([Dense(2)(a), b])
+    whole = Model([a, b], Dense(3)(y))
+    return Model(y, whole.output)
+
+
+def named():
+    """Dicts of inputs and outputs, of a model and of one within."""
+    a, b = Input((3,)), Input((2,))
+    inner = Model({"z": a, "c": b}, {"y": Dense(2)(a), "d": Dense(3)(Concatenate()([a, b]))})
+    x, other = Input((2,)), Input((3,))
+    made = inner({"c": x, "z": other})
+    return Model({"u": other, "e": x}, {"w": made["y"], "f": Dense(4)(made["d"])})
+
+
+MAKERS = {
+    "fixed": fixed,
+    "named": named,
+    "sequential": sequential,
+    "several": several,
+    "part": part,
+}
 
 
 def data_of(model, samples=10):
@@ -90,6 +116,7 @@ def arrays_of(model):
 
 
 def assert_equal(first, second):
+    assert (first.input_shape, first.output_shape) == (second.input_shape, second.output_shape)
     a, b = arrays_of(first), arrays_of(second)
     assert list(a) == list(b)
     for key, array in a.items():
@@ -102,6 +129,8 @@ def assert_equal(first, second):
 
 
 def listed(outputs):
+    if isinstance(outputs, dict):
+        return list(outputs.values())
     return outputs if isinstance(outputs, list) else [outputs]
 
 
@@ -297,6 +326,50 @@ def test_weights_come_back(ending, tmp_path):
     with pytest.raises(ValueError, match="load_weights"):
         wrong.load_weights(path)
     assert all(np.array_equal(a, b) for a, b in zip(before, wrong.get_weights(), strict=True))
+
+
+def four(units=5, more=()):
+    sizes = {"a": 3, "b": units, "c": 2, **dict.fromkeys(more, 4)}
+    named = [
+        Dense(size, name=name, bias_initializer="random_normal") for name, size in sizes.items()
+    ]
+    return Sequential([Input((4,)), *named, Dropout(0.5)])
+
+
+@pytest.mark.parametrize("ending", [OWN, ".safetensors", ".weights.h5", ".keras", ".h5"])
+def test_layers_that_a_file_does_not_fit_may_be_skipped(ending, tmp_path):
+    if ending not in (OWN, ".safetensors"):
+        pytest.importorskip("h5py", reason="Keras's files are HDF5")
+    model, path = four(), tmp_path / f"m{ending}"
+    (model.save_weights if "we" in ending or "safe" in ending else model.save)(path)
+    cases = [(four(units=6), ["b", "c"]), (four(), [])]
+    if ending != ".h5":  # whose layers must be as many
+        cases.append((four(more=["e"]), ["e"]))
+    for other, skipped in cases:
+        before = {layer.name: layer.get_weights() for layer in other.layers}
+        if not skipped:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                other.load_weights(path, skip_mismatch=True)
+        else:
+            with pytest.raises(ValueError, match="load_weights: "):
+                other.load_weights(path)
+            with pytest.warns(UserWarning, match=f"weights for {', '.join(skipped)}, left") as told:
+                other.load_weights(path, skip_mismatch=True)
+            assert told[0].filename == __file__  # it points to the call
+        for layer in other.layers[:-1]:
+            kept = layer.name in skipped
+            want = before[layer.name] if kept else model.get_layer(layer.name).get_weights()
+            for a, b in zip(layer.get_weights(), want, strict=True):
+                assert np.array_equal(a, b)
+    if ending == ".h5":
+        with pytest.raises(ValueError, match="a file with 4 layers"):
+            four(more=["e"]).load_weights(path, skip_mismatch=True)
+    with pytest.raises(TypeError, match="skip_mismatch must be True or False"):
+        model.load_weights(path, skip_mismatch="yes")
+    path.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="load_weights: "):
+        model.load_weights(path, skip_mismatch=True)
 
 
 def test_safetensors_reads_our_files(tmp_path):
@@ -621,6 +694,12 @@ STATES = {
     "generator's numbers": lambda s: s["generator"].update(state={"state": -1, "inc": "x"}),
     "generator's size": lambda s: s["generator"]["state"].update(state=2**200),
     "no generator": lambda s: s.update(generator=[1]),
+    "a layer's generator": lambda s: s["seeded"].update({"layers/dropout_1": {"x": 1}}),
+    "a layer's generator's kind": lambda s: s["seeded"]["layers/dropout_1"].update(
+        bit_generator="MT19937"
+    ),
+    "a generator of no layer": lambda s: s["seeded"].update({"layers/dropout_7": None}),
+    "no layers' generators": lambda s: s.update(seeded=[1]),
     "names": lambda s: s.update(optimizer_variables=["x"]),
     "names twice": lambda s: s["optimizer_variables"].append(s["optimizer_variables"][0]),
     "no names": lambda s: s.update(optimizer_variables={"a": 1}),

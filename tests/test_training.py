@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from arrays import assert_same, generator
 from beside_keras import keras_in, largest_difference
-from graphs import inception, several, small_cifar
+from graphs import inception, named_outputs, several, small_cifar
 
 import fastconv
 import fastconv.layers
@@ -56,6 +56,7 @@ IMAGES = RNG.standard_normal((20, 6, 6, 1))
 ONE_HOT = np.eye(3)[RNG.integers(0, 3, 20)]
 TWO_IN = {"image": IMAGES, "number": X[:20]}
 TWO_OUT = {"first": ONE_HOT, "second": Y[:20]}
+FOUR = RNG.standard_normal((20, 4))
 BOTH = {"loss": {"first": "categorical_crossentropy", "second": "mse"}}
 
 
@@ -153,6 +154,20 @@ FITS = {
         | {"metrics": [["accuracy"], ["mae", "mse"]]},
         ([IMAGES, X[:20]], [ONE_HOT, Y[:20]]),
         {"batch_size": 7, "sample_weight": [np.arange(20.0), np.ones(20)]},
+    ),
+    "named outputs": (
+        named_outputs,
+        {"loss": {"mid": "mse", "small": "mae", "tall": "mse"}}
+        | {"loss_weights": {"tall": 0.5, "small": 2.0, "mid": 1.0}}
+        | {"metrics": {"small": ["mse"], "tall": ["mae"]}},
+        (FOUR, {"tall": FOUR[:, :2], "small": FOUR[:, 2:3], "mid": FOUR[:, 1:]}),
+        {"batch_size": 7},
+    ),
+    "an output without loss": (
+        several,
+        {"loss": {"first": None, "second": "mse"}, "metrics": {"first": ["mae"]}},
+        (TWO_IN, TWO_OUT),
+        {"batch_size": 7},
     ),
     "epochs": (dense, {"loss": "mse"}, (X, Y), {"initial_epoch": 1, "epochs": 3}),
 }
@@ -374,6 +389,7 @@ def test_compile_looks_names_up_at_once(arguments, error, named):
     [
         ({"loss": ["mse"]}, ValueError, "loss"),
         ({"loss": {"first": "mse"}}, ValueError, "loss"),
+        ({"loss": [None, None]}, ValueError, "loss"),
         ({"loss": {"first": "mse", "third": "mse"}}, ValueError, "loss"),
         ({**BOTH, "loss_weights": [1]}, ValueError, "loss_weights"),
         ({**BOTH, "loss_weights": 2.0}, TypeError, "loss_weights"),
@@ -433,6 +449,51 @@ def test_a_seed_holds_for_any_number_of_threads(threads_for_little_work):
         _, three = run_of(7)
     for a, b in zip(one[:2], three[:2], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_dropout_s_seed_holds_whatever_else_is_random():
+    x = np.ones((12, 40))
+
+    def masks(seed, run):
+        set_random_seed(run)
+        inputs = layers.Input((40,))
+        model = Model(inputs, layers.Dropout(0.5, seed=seed)(inputs))
+        model.compile("sgd", loss="mse")
+        found = []
+        for _ in range(3):
+            found.append(model.train_on_batch(x, np.arange(12)[:, None] * x))
+            model.predict(x, verbose=0)  # moves nothing
+        return [*found, *model.fit(x, x, epochs=2, batch_size=5, verbose=0).history["loss"]]
+
+    assert masks(4, run=1) == masks(4, run=2)
+    assert masks(None, run=1) != masks(None, run=2)
+    assert masks(4, run=1) != masks(5, run=1)
+    assert len(set(masks(4, run=1)[:3])) == 3
+
+
+def test_calls_in_training_go_on_with_the_seed():
+    """As Keras's do: each differs from the one before, and a run repeats them."""
+    x = np.ones((12, 40), "float32")
+
+    def run():
+        inputs = layers.Input((40,))
+        model = Model(inputs, layers.Dropout(0.5, seed=4)(inputs))
+        return model, [model(x, training=True) for _ in range(3)]
+
+    (model, first), (_, again) = run(), run()
+    assert len({mask.tobytes() for mask in first}) == 3
+    for a, b in zip(first, again, strict=True):
+        assert_same(a, b)
+    assert_same(model(x), x)
+
+
+def test_a_layer_in_two_models_has_randomness_in_each():
+    x = np.ones((12, 40), "float32")
+    inputs, dropout = layers.Input((40,)), layers.Dropout(0.5, seed=4)
+    one, two = Model(inputs, dropout(inputs)), Model(inputs, dropout(inputs))
+    first = [one(x, training=True) for _ in range(3)]
+    for mask in first:
+        assert_same(two(x, training=True), mask)
 
 
 # ---------------------------------------------------------------------------------- predict

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from fastconv import config, extras, files, utils
+from fastconv import config, extras, files, layers, utils
 
 
 @pytest.fixture
@@ -104,6 +104,17 @@ def test_normalize_along_the_first_axis():
 def test_normalize_refuses(arguments, error):
     with pytest.raises(error, match="normalize: "):
         utils.normalize(*arguments)
+
+
+def test_clear_session_begins_the_names_anew(keras):
+    named = []
+    for lib in (keras.utils, keras.layers), (utils, layers):
+        clear_session, made = lib[0].clear_session, []
+        for _ in range(2):
+            clear_session()
+            made += [lib[1].Dense(1), lib[1].Dense(1), lib[1].MaxPooling2D()]
+        named.append([layer.name for layer in made])
+    assert named[0] == named[1] == ["dense", "dense_1", "max_pooling2d"] * 2
 
 
 def test_every_name_is_there():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random as python_random
 
 import numpy as np
@@ -10,7 +11,9 @@ from .errors import value_error
 from .geometry import plain_int
 
 _SEED_RULE = "an int from 0 to 4294967295"
-_source = np.random.SeedSequence()
+# The root of the process's generators, and the numbers of its children to come: a pair, so that
+# who reads it never has the root of one seed and the numbers of another.
+_source = np.random.SeedSequence(), itertools.count()
 
 
 def set_random_seed(seed: int) -> None:
@@ -40,12 +43,27 @@ def set_random_seed(seed: int) -> None:
     number = checked_seed("set_random_seed", seed)
     python_random.seed(number)
     np.random.seed(number)  # noqa: NPY002 - for code that relies on it
-    _source = np.random.SeedSequence(number)
+    _source = np.random.SeedSequence(number), itertools.count()
 
 
 def new_generator(seed: int | None = None) -> np.random.Generator:
-    """Return a generator of its own: of `seed`, or the next one of the process."""
-    return np.random.default_rng(_source.spawn(1)[0] if seed is None else seed)
+    """Return a generator of its own: of `seed`, or the next one of the process.
+
+    Threads may ask at once: no two get the same one.
+
+    Examples
+    --------
+    >>> bool(new_generator(7).random() == new_generator(7).random())
+    True
+    >>> bool(new_generator().random() == new_generator().random())
+    False
+    """
+    if seed is not None:
+        return np.random.default_rng(seed)
+    root, numbers = _source
+    # Just what `root.spawn` gives. That one may give two threads the same child, though, and a
+    # lock around it could be held for ever in a process that forks; `next` here is atomic.
+    return np.random.default_rng(np.random.SeedSequence(root.entropy, spawn_key=(next(numbers),)))
 
 
 def checked_seed(function: str, seed: object) -> int:

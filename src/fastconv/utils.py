@@ -1,4 +1,4 @@
-"""Keras's utilities: labels as one-hot rows, normalized arrays, the seed, images and folders."""
+"""Keras's utilities: labels as one-hot rows, normalized arrays, seed, names, images, folders."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from numpy.typing import ArrayLike
 from .config import floatx
 from .errors import describe, type_error, value_error
 from .geometry import plain_int
+from .layers.naming import clear_session
 from .preprocessing import image_dataset_from_directory
 from .preprocessing.image import array_to_img, img_to_array, load_img, save_img
 from .random import set_random_seed
 
 __all__ = [
     "array_to_img",
+    "clear_session",
     "image_dataset_from_directory",
     "img_to_array",
     "load_img",

@@ -18,7 +18,7 @@ from ..config import checked_dtype
 from ..errors import describe, type_error, value_error
 from ..geometry import plain_flag, plain_int
 from ..random import new_generator
-from .graph import Node, Tensor, is_symbolic, tensors_of
+from .graph import Node, Tensor, is_symbolic, shapes_of, tensors_of
 from .naming import checked_name
 
 if TYPE_CHECKING:
@@ -97,10 +97,30 @@ class Variable:
 
 
 class Training:
-    """What a step of training hands down to the layers: where their randomness comes from."""
+    """What a step of training hands down to the layers: where their randomness comes from.
 
-    def __init__(self, generator: np.random.Generator | None = None) -> None:
+    Attributes
+    ----------
+    generator : numpy.random.Generator
+        Of all layers without a seed.
+    seeded : dict from Layer to numpy.random.Generator
+        Of those with one, from their first call on. A model keeps it from step to step.
+    """
+
+    def __init__(
+        self,
+        generator: np.random.Generator | None = None,
+        seeded: dict[Layer, np.random.Generator] | None = None,
+    ) -> None:
         self.generator = new_generator() if generator is None else generator
+        self.seeded = {} if seeded is None else seeded
+
+    def generator_of(self, layer: Layer, seed: int | None) -> np.random.Generator:
+        """Return where a layer's randomness comes from: with a seed, a generator of its own."""
+        if seed is None:
+            return self.generator
+        # in one step, for many threads may call at once
+        return self.seeded.get(layer) or self.seeded.setdefault(layer, new_generator(seed))
 
 
 class Layer:
@@ -145,8 +165,7 @@ class Layer:
         self.trainable = plain_flag(kind, "trainable", trainable)
         self.input_shape_given: Shape | None = None
         if batch_input_shape is not None:
-            shape = plain_sizes(kind, "batch_input_shape", batch_input_shape)
-            self.input_shape_given = (None, *shape[1:])
+            self.input_shape_given = plain_sizes(kind, "batch_input_shape", batch_input_shape)
         elif input_shape is not None:
             self.input_shape_given = (None, *plain_sizes(kind, "input_shape", input_shape))
         self.name = checked_name(kind, name)
@@ -296,11 +315,12 @@ class Layer:
             if not isinstance(inputs, (list, tuple)):
                 raise type_error(self.name, "inputs", "a list of arrays", describe(inputs))
             x: Any = [self._array(one) for one in inputs]
+            self.check_input([one.shape for one in x])  # the numbers of samples too
             shape: Any = [(None, *one.shape[1:]) for one in x]
         else:
             x = self._array(inputs)
             shape = (None, *x.shape[1:])
-        self.check_input(shape)
+            self.check_input(shape)
         self.compute_output_shape(shape)  # it raises where there is no room for an output
         self.ensure_built(shape)
         if isinstance(training, Training):
@@ -331,10 +351,8 @@ class Layer:
         self.check_input(shape)
         output_shape = self.compute_output_shape(shape)
         self.ensure_built(shape)
-        several = isinstance(output_shape, list)
-        shapes = output_shape if several else [output_shape]
-        node = Node(self, tensors, shapes, single)
-        return node.outputs if several else node.outputs[0]
+        node = Node(self, tensors, shapes_of(output_shape), single)
+        return node.outputs if isinstance(output_shape, (list, dict)) else node.outputs[0]
 
     def check_input(self, shape: Any) -> None:
         """Raise unless the weights, once made, suit inputs of a shape."""

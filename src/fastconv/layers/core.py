@@ -25,8 +25,10 @@ class InputLayer(Layer):
     ----------
     shape : tuple of int or None
         Of one sample.
+    batch_size : int, optional
+        How many samples there will be; see `Input`.
     batch_shape : tuple of int or None, optional
-        The same with the samples in front.
+        The shape with the samples in front, instead of both.
     **keywords
         name, dtype: see `Layer`.
 
@@ -39,6 +41,7 @@ class InputLayer(Layer):
     def __init__(
         self,
         shape: Sequence[int | None] | None = None,
+        batch_size: int | None = None,
         *,
         batch_shape: Sequence[int | None] | None = None,
         sparse: bool = False,
@@ -53,12 +56,19 @@ class InputLayer(Layer):
                 raise value_error(kind, name, "False", describe(flag))
         if (shape is None) == (batch_shape is None):
             raise TypeError(f"{kind}: either shape or batch_shape is needed")
-        if batch_shape is not None:
-            shape = plain_sizes(kind, "batch_shape", batch_shape)[1:]
-        self.shape: Shape = (None, *plain_sizes(kind, "shape", shape))
+        if batch_shape is None:
+            samples = None if batch_size is None else positive_int(kind, "batch_size", batch_size)
+            self.batch_shape: Shape = (samples, *plain_sizes(kind, "shape", shape))
+        else:
+            if batch_size is not None:
+                rule = "None beside a batch_shape"
+                raise value_error(kind, "batch_size", rule, describe(batch_size))
+            self.batch_shape = plain_sizes(kind, "batch_shape", batch_shape)
+            if not self.batch_shape:
+                raise value_error(kind, "batch_shape", "a tuple with the samples in front", "()")
         self.built = True
-        self.build_shape = self.shape
-        Node(self, [], [self.shape], single=True)
+        self.build_shape = self.batch_shape
+        Node(self, [], [self.batch_shape], single=True)
 
     def forward(self, x: Array, training: Training | None = None) -> tuple[Array, Saved]:
         return x, None
@@ -68,7 +78,7 @@ class InputLayer(Layer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        Node(self, [], [self.shape], single=True)
+        Node(self, [], [self.batch_shape], single=True)
 
     @property
     def input(self) -> Tensor:
@@ -77,7 +87,7 @@ class InputLayer(Layer):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {
-            "batch_shape": self.shape,
+            "batch_shape": self.batch_shape,
             "dtype": self.dtype,
             "sparse": False,
             "ragged": False,
@@ -88,6 +98,7 @@ class InputLayer(Layer):
 
 def Input(
     shape: Sequence[int | None] | None = None,
+    batch_size: int | None = None,
     *,
     batch_shape: Sequence[int | None] | None = None,
     dtype: str | None = None,
@@ -99,8 +110,11 @@ def Input(
     ----------
     shape : tuple of int or None
         Of one sample; None for a size to be known later.
+    batch_size : int, optional
+        How many samples there will be. It is shown and saved; like Keras's, models take other
+        numbers too, of a last batch for instance.
     batch_shape : tuple, optional
-        The same with the samples in front, instead of `shape`.
+        The shape with the samples in front, instead of both.
     dtype : str, optional
         By default `fastconv.config.floatx()`.
     name : str, optional
@@ -109,7 +123,7 @@ def Input(
     Returns
     -------
     Tensor
-        Its shape has None for the samples.
+        Its shape has `batch_size` for the samples, or None.
 
     Raises
     ------
@@ -118,10 +132,10 @@ def Input(
 
     Examples
     --------
-    >>> Input((28, 28, 1)).shape
-    (None, 28, 28, 1)
+    >>> Input((28, 28, 1)).shape, Input((28, 28, 1), batch_size=8).shape
+    ((None, 28, 28, 1), (8, 28, 28, 1))
     """
-    layer = InputLayer(shape, batch_shape=batch_shape, dtype=dtype, name=name)
+    layer = InputLayer(shape, batch_size, batch_shape=batch_shape, dtype=dtype, name=name)
     return layer.nodes[0].outputs[0]
 
 

@@ -16,12 +16,12 @@ _numbers = itertools.count()
 
 
 class Tensor:
-    """The place of an array in a graph: its shape, with None for the samples, and its origin.
+    """The place of an array in a graph: its shape, with None for what is not known, and its origin.
 
     Attributes
     ----------
     shape : tuple of int or None
-        The number of samples is None.
+        The number of samples is None, unless `Input` was told.
     dtype : str
         Of the array to come.
     node : Node
@@ -61,10 +61,31 @@ class Node:
 
 
 def tensors_of(value: Any) -> list[Tensor]:
-    """Return the tensors of one, or of a list, tuple or dict of them."""
+    """Return the tensors of one, or of a list, tuple or dict of them: a dict's by its names."""
     if isinstance(value, dict):
-        return list(value.values())
+        return [value[name] for name in sorted(value)]
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def structure_of(value: Any) -> list[str] | None:
+    """Return the sorted names of a dict's items, an empty list for a list, None for one tensor."""
+    if isinstance(value, dict):
+        return sorted(value)
+    return [] if isinstance(value, (list, tuple)) else None
+
+
+def structured(values: list[Any], structure: list[str] | None) -> Any:
+    """Return the value, the list or the dict that `structure_of` tells of."""
+    if structure is None:
+        return values[0]
+    return dict(zip(structure, values, strict=True)) if structure else values
+
+
+def shapes_of(shape: Any) -> list[Shape]:
+    """Return the shapes that `compute_output_shape` gave, of one output or of several."""
+    if isinstance(shape, dict):
+        return list(shape.values())
+    return shape if isinstance(shape, list) else [shape]
 
 
 def is_symbolic(value: Any) -> bool:

@@ -49,5 +49,17 @@ def checked_name(class_name: str, name: object) -> str:
 
 
 def clear_session() -> None:
-    """Begin the automatic names anew."""
+    """Begin the automatic names anew: the next convolution is conv2d again.
+
+    Layers and models that there are keep their names and their weights.
+
+    Examples
+    --------
+    >>> clear_session()
+    >>> automatic_name("Conv2D"), automatic_name("Conv2D")
+    ('conv2d', 'conv2d_1')
+    >>> clear_session()
+    >>> automatic_name("Conv2D")
+    'conv2d'
+    """
     _counts.clear()

@@ -34,7 +34,9 @@ class Dropout(Layer):
     noise_shape : tuple of int or None, optional
         Of the mask, None for the input's size; where it has 1, elements fall together.
     seed : int, optional
-        Kept for the configuration; the randomness is the model's, see `fastconv.utils`.
+        Of a generator that is this layer's alone: the same run again, whatever else is random.
+        It goes on from step to step in the model's state of training, and is saved with that; a
+        call of the layer by itself begins it anew. By default the generator is the model's.
     **keywords
         name, dtype, input_shape: see `Layer`.
 
@@ -48,6 +50,8 @@ class Dropout(Layer):
     >>> import numpy as np
     >>> Dropout(0.5)(np.ones((1, 3)))
     array([[1., 1., 1.]], dtype=float32)
+    >>> np.unique(Dropout(0.5, seed=1)(np.ones((1, 99)), training=True))
+    array([0., 2.], dtype=float32)
     """
 
     def __init__(
@@ -85,7 +89,8 @@ class Dropout(Layer):
             )
         # 16 random bits tell well enough, and are made in half the time of a float
         dropped = min(round(self.rate * 2**16), 2**16 - 1)
-        kept = training.generator.integers(0, 2**16, shape, np.uint16) >= dropped
+        generator = training.generator_of(self, self.seed)
+        kept = generator.integers(0, 2**16, shape, np.uint16) >= dropped
         mask = kept * x.dtype.type(1 / (1 - self.rate))
         return x * mask, mask
 

@@ -51,9 +51,11 @@ class Compiled:
 
     def _bind(self, y: list[Array], outputs: list[Array], names: list[str]) -> None:
         self._names = names
-        if self._loss is None:
+        if not _flat(self._loss):
             raise value_error("compile", "loss", "given before fit or evaluate", "None")
-        self.losses = [losses.get(one) for one in _for_each("loss", self._loss, names, True)]
+        given = _for_each("loss", self._loss, names, True)
+        # an output whose loss is None is not trained on
+        self.losses = [None if one is None else losses.get(one) for one in given]
         weights = _for_each("loss_weights", self._loss_weights, names, False)
         self.loss_weights = [1.0 if weight is None else float(weight) for weight in weights]
         self.metrics = []
@@ -77,14 +79,18 @@ class Compiled:
         weights: list[Array] | None,
         names: list[str],
         gradients: bool = True,
-    ) -> list[Array]:
+    ) -> list[Array | None]:
         """Add a batch to the averages; return the gradients of the loss for the outputs."""
         if not self._bound:
             self._bind(y, outputs, names)
         samples = len(outputs[0])
-        grads, total = [], 0.0
+        grads: list[Array | None] = []
+        total = 0.0
         for place, (loss, wanted, output) in enumerate(zip(self.losses, y, outputs, strict=True)):
             weight = None if weights is None else weights[place]
+            if loss is None:
+                grads.append(None)
+                continue
             if gradients:
                 value, grad = loss.value_and_gradient(wanted, output, weight)
                 share = self.loss_weights[place]
@@ -114,9 +120,10 @@ class Compiled:
     def results(self) -> dict[str, float]:
         """Return the averages by name: the loss, those of several outputs, the metrics."""
         found = {"loss": self._total.result()}
-        if len(self.losses) > 1:
-            for name, average in zip(self._names, self._averages, strict=True):
-                found[f"{name}_loss"] = average.result()
+        judged = [place for place, loss in enumerate(self.losses) if loss is not None]
+        if len(judged) > 1:
+            for place in judged:
+                found[f"{self._names[place]}_loss"] = self._averages[place].result()
         for _, name, metric, _ in self.metrics:
             found[name] = float(metric.result())
         return found
@@ -147,7 +154,8 @@ def _for_each(argument: str, value: Any, names: list[str], needed: bool) -> list
     if isinstance(value, dict) and "class_name" not in value:
         unknown = [name for name in value if name not in names]
         if unknown or (needed and len(value) != len(names)):
-            raise value_error("compile", argument, f"a dict with {', '.join(names)}", str(unknown))
+            got = f"one with {', '.join(map(str, value))}"
+            raise value_error("compile", argument, f"a dict with {', '.join(names)}", got)
         return [value.get(name) for name in names]
     if isinstance(value, (list, tuple)):
         if len(value) != len(names):

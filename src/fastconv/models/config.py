@@ -9,6 +9,7 @@ from .. import layers as layers_module
 from ..errors import value_error
 from ..layers import InputLayer, Layer, Tensor
 from ..layers.core import Input
+from ..layers.graph import structured
 from ..layers.naming import snake_case
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ def _functional_config(model: Any, legacy: bool) -> dict[str, Any]:
             }
             for tensor in node.inputs
         ]
-        return {"args": [tensors[0] if node.single else tensors], "kwargs": {}}
+        # a model with a dict of inputs is called on one
+        names = None if node.single else getattr(node.layer, "_input_structure", None) or []
+        return {"args": [structured(tensors, names)], "kwargs": {}}
 
     # tensors inside of another model that this one begins with become inputs
     cut = [
@@ -125,10 +128,7 @@ def _functional_config(model: Any, legacy: bool) -> dict[str, Any]:
     ]
 
     def structure(tensors: list[Tensor], names: list[str] | None) -> Any:
-        places = [place(tensor, True) for tensor in tensors]
-        if names is None:
-            return places[0]
-        return dict(zip(names, places, strict=True)) if names else places
+        return structured([place(tensor, True) for tensor in tensors], names)
 
     return {
         "name": model.name,
@@ -154,7 +154,7 @@ def _entries(model: Any) -> dict[int, str]:
 
 
 def _input_like(tensor: Tensor, name: str) -> Layer:
-    return Input(tensor.shape[1:], dtype=tensor.dtype, name=name).node.layer
+    return Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name).node.layer
 
 
 def named_variables(function: str, model: Any) -> dict[str, Variable]:

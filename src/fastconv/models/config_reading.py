@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import describe, value_error
 from ..layers import InputLayer, Layer, Tensor
+from ..layers.graph import tensors_of
 from .config import LAYERS, is_functional
 
 if TYPE_CHECKING:
@@ -119,15 +120,15 @@ class _Graph:
                 self.outputs[layer.name, 0] = layer.nodes[0].outputs
                 continue
             for number, call in enumerate(_items(function, item, "inbound_nodes")):
-                calls[layer.name, number] = self._argument(call)
+                calls[layer.name, number] = self._argument(layer, call)
         if len(calls) > MOST_CALLS:
             rule = f"of at most {MOST_CALLS} calls"
             raise value_error(function, "config['layers']", rule, len(calls))
         self._make(calls)
 
-    def _argument(self, call: Any) -> Any:
+    def _argument(self, layer: Layer, call: Any) -> Any:
         """Return the place, or the list of places, that a layer is called on."""
-        rule = "a call on one tensor or a list of them, without keywords"
+        rule = "a call on a tensor, or a list or dict of them, without keywords"
         if not isinstance(call, dict):
             raise value_error(self.function, "inbound_nodes", rule, describe(call))
         args, keywords = call.get("args"), call.get("kwargs") or {}
@@ -135,10 +136,13 @@ class _Graph:
             raise value_error(self.function, "inbound_nodes", rule, describe(args))
         for name, value in keywords.items():
             # Keras writes training=False for layers of which it is the default; fit overrides it
-            if value is not None and (name, value) != ("training", False):
+            if not _nothing(value) and (name, value) != ("training", False):
                 raise value_error(self.function, "inbound_nodes", rule, f"{name}={describe(value)}")
         if isinstance(args[0], list):
             return [self._history(one) for one in args[0]]
+        names = getattr(layer, "_input_structure", None)
+        if names and isinstance(args[0], dict) and sorted(args[0]) == names:
+            return [self._history(args[0][name]) for name in names]
         return self._history(args[0])
 
     def _history(self, tensor: Any) -> tuple[str, int, int]:
@@ -198,7 +202,7 @@ class _Graph:
         except (TypeError, ValueError) as error:
             rule = f"a graph that {layer.name!r} can be called in"
             raise value_error(self.function, "config", rule, str(error)) from error
-        self.outputs[key] = made if isinstance(made, list) else [made]
+        self.outputs[key] = tensors_of(made)
 
     def _tensor(self, place: tuple[str, int, int], argument: str = "keras_history") -> Tensor:
         tensors = self.outputs.get(place[:2], [])
@@ -224,3 +228,10 @@ class _Graph:
         if is_functional(self.layers[name]):
             number -= 1
         return self._tensor((name, number, index), argument)
+
+
+def _nothing(value: Any) -> bool:
+    """Return whether a value is None, or Keras's way to say so for each of some tensors."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return all(one is None for one in value) if isinstance(value, list) else value is None

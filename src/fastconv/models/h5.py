@@ -85,11 +85,20 @@ def arrays(
     return [np.asarray(dataset[()]) for dataset in datasets]
 
 
-def _dataset(function: str, parent: Any, path: str, shape: tuple[int, ...]) -> Any:
-    h5py = need("h5py", function, "keras")
+def shapes(function: str, parent: Any, names: Sequence[str]) -> list[tuple[int, ...] | None]:
+    """Return the shapes of arrays of a group, None where there is no array."""
+    return [getattr(_found(function, parent, name), "shape", None) for name in names]
+
+
+def _found(function: str, parent: Any, path: str) -> Any:
     folder, _, name = path.rpartition("/")
     inside = group(function, parent, folder) if folder else parent
-    dataset = None if inside is None else _own(function, inside, name)
+    return None if inside is None else _own(function, inside, name)
+
+
+def _dataset(function: str, parent: Any, path: str, shape: tuple[int, ...]) -> Any:
+    h5py = need("h5py", function, "keras")
+    dataset = _found(function, parent, path)
     where = f"{parent.name}/{path}"
     if not isinstance(dataset, h5py.Dataset):
         raise value_error(function, "filepath", f"a file with an array {where!r}", "none")
@@ -105,15 +114,24 @@ def _dataset(function: str, parent: Any, path: str, shape: tuple[int, ...]) -> A
 
 
 def vars_of(
-    function: str, file: Any, path: str, shapes: Sequence[tuple[int, ...]]
+    function: str, file: Any, path: str, expected: Sequence[tuple[int, ...]]
 ) -> list[np.ndarray]:
-    """Return the arrays "0", "1", ... of a part of a model, which must be that many."""
+    """Return the arrays "0", "1", ... of a part of a model, which must be of these shapes."""
     found = group(function, file, f"{path}/vars" if path else "vars")
-    names = set() if found is None else set(found)
-    if len(names) != len(shapes):
-        rule = f"a file with {len(shapes)} arrays in {path}/vars"
-        raise value_error(function, "filepath", rule, len(names))
-    return arrays(function, found, [str(i) for i in range(len(shapes))], shapes) if shapes else []
+    count = 0 if found is None else len(found)
+    if count != len(expected):
+        rule = f"a file with {len(expected)} arrays in {path}/vars"
+        raise value_error(function, "filepath", rule, count)
+    names = [str(i) for i in range(len(expected))]
+    return arrays(function, found, names, expected) if expected else []
+
+
+def has_vars(function: str, file: Any, path: str, expected: Sequence[tuple[int, ...]]) -> bool:
+    """Return whether a part of a model has arrays of these shapes, and no others."""
+    found = group(function, file, f"{path}/vars")
+    if found is None or len(found) != len(expected):
+        return not expected and found is None
+    return shapes(function, found, [str(i) for i in range(len(expected))]) == list(expected)
 
 
 def set_names(parent: Any, name: str, names: Sequence[str]) -> None:

@@ -25,10 +25,12 @@ from .training_config import (
     check_steps,
     compile_config,
     compile_from,
-    generator_state,
-    restore_generator,
+    randomness,
+    restore_randomness,
 )
 
+# names of layers that are left as they are; None: an error instead
+Skipped = list[str] | None
 # the release whose structure this is
 KERAS_VERSION = "3.15.1"
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
@@ -42,7 +44,7 @@ def archive(model: Any) -> bytes:
         "keras_version": KERAS_VERSION,
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
         # beyond Keras, which does not look at it
-        "fastconv": {"generator": generator_state(model)},
+        "fastconv": randomness(model),
     }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as file:
@@ -109,24 +111,24 @@ def read_archive(function: str, path: str, classes: dict[str, Any], compile: boo
             place_optimizer(function, model, lambda shapes: _optimizer(function, file, shapes))
     own = parse(function, path, metadata).get("fastconv")
     if isinstance(own, dict):
-        restore_generator(function, model, own.get("generator"))
+        restore_randomness(function, model, own)
     return model
 
 
-def read_archive_weights(function: str, path: str, model: Any) -> None:
-    """Read the weights of a ``.keras`` file into a model."""
+def read_archive_weights(function: str, path: str, model: Any, skipped: Skipped = None) -> None:
+    """Read the weights of a ``.keras`` file into a model; see `read_weights`."""
     (content,) = _members(function, path, _MEMBERS[2:])
-    _read_into(function, model, io.BytesIO(content))
+    read_weights(function, io.BytesIO(content), model, skipped)
 
 
-def read_weights(function: str, path: str, model: Any) -> None:
-    """Read a ``.weights.h5`` file into a model; the optimizer's state there is left alone."""
-    _read_into(function, model, path)
+def read_weights(function: str, source: Any, model: Any, skipped: Skipped = None) -> None:
+    """Read a ``.weights.h5`` file into a model; the optimizer's state there is left alone.
 
-
-def _read_into(function: str, model: Any, source: Any) -> None:
+    Where the file has other weights for a layer, the layer's name is put on a list, if there is
+    one, instead of an error.
+    """
     with h5.opened(function, source) as file:
-        pairs = _read_layers(function, model, file)
+        pairs = _read_layers(function, model, file, skipped)
     assign_all(function, [variable for variable, _ in pairs], [value for _, value in pairs])
 
 
@@ -153,13 +155,19 @@ def _members(function: str, path: str, names: tuple[str, ...]) -> list[bytes]:
     return found
 
 
-def _read_layers(function: str, model: Any, file: Any) -> list[tuple[Variable, Any]]:
+def _read_layers(
+    function: str, model: Any, file: Any, skipped: Skipped = None
+) -> list[tuple[Variable, Any]]:
     pairs: list[tuple[Variable, Any]] = []
     for path, layer in layer_paths(model):
         if hasattr(layer, "graph_layers"):
             continue
         variables = in_keras_order(layer)
-        values = h5.vars_of(function, file, path, [variable.shape for variable in variables])
+        shapes = [variable.shape for variable in variables]
+        if skipped is not None and not h5.has_vars(function, file, path, shapes):
+            skipped.append(layer.name)
+            continue
+        values = h5.vars_of(function, file, path, shapes)
         pairs.extend(zip(variables, values, strict=True))
     return pairs
 

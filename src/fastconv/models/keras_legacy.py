@@ -15,9 +15,9 @@ from ..layers.base import assign_all, postponed_weights
 from . import h5
 from .config import described, named_variables
 from .config_reading import layer_from
-from .keras_format import KERAS_VERSION, check_optimizer, place_optimizer, place_weights
+from .keras_format import KERAS_VERSION, Skipped, check_optimizer, place_optimizer, place_weights
 from .tensors import MOST_HEADER, parse
-from .training_config import compile_config, compile_from, generator_state, restore_generator
+from .training_config import compile_config, compile_from, randomness, restore_randomness
 
 # metrics whose class depends on the data: they stay names
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
@@ -33,7 +33,7 @@ def whole_model(model: Any) -> bytes:
         file.attrs["keras_version"], file.attrs["backend"] = KERAS_VERSION, "fastconv"
         file.attrs["model_config"] = json.dumps(described(model, legacy=True))
         # Keras does not look at it
-        file.attrs["fastconv"] = json.dumps({"generator": generator_state(model)})
+        file.attrs["fastconv"] = json.dumps(randomness(model))
         given = compile_config(model)
         if given:
             file.attrs["training_config"] = json.dumps(_older(given))
@@ -111,14 +111,14 @@ def read_whole_model(function: str, path: str, classes: dict[str, Any], compile:
             compile_from(function, model, given, classes)
             place_optimizer(function, model, lambda shapes: _optimizer(function, file, shapes))
         own = _json(function, path, file, "fastconv") or {}
-        restore_generator(function, model, own.get("generator"))
+        restore_randomness(function, model, own)
     return model
 
 
-def read_legacy_weights(function: str, path: str, model: Any) -> None:
-    """Read the weights of an ``.h5`` file into a model."""
+def read_legacy_weights(function: str, path: str, model: Any, skipped: Skipped = None) -> None:
+    """Read the weights of an ``.h5`` file into a model; see `keras_format.read_weights`."""
     with h5.opened(function, path) as file:
-        pairs = _read(function, model, file)
+        pairs = _read(function, model, file, skipped)
     assign_all(function, [variable for variable, _ in pairs], [value for _, value in pairs])
 
 
@@ -132,7 +132,7 @@ def _json(function: str, path: str, file: Any, name: str) -> Any:
     return parse(function, path, text)
 
 
-def _read(function: str, model: Any, file: Any) -> Pairs:
+def _read(function: str, model: Any, file: Any, skipped: Skipped = None) -> Pairs:
     # a file of weights alone has the layers at its top
     group = h5.group(function, file, "model_weights")
     group = file if group is None else group
@@ -149,10 +149,14 @@ def _read(function: str, model: Any, file: Any) -> Pairs:
     pairs: Pairs = []
     for layer, (inside, names) in zip(layers, stored, strict=True):
         weights = layer.weights
+        shapes = [weight.shape for weight in weights]
+        if skipped is not None and h5.shapes(function, inside, names) != shapes:
+            skipped.append(layer.name)
+            continue
         if len(names) != len(weights):
             rule = f"a file with {len(weights)} weights of {layer.name}"
             raise value_error(function, "filepath", rule, len(names))
-        values = h5.arrays(function, inside, names, [weight.shape for weight in weights])
+        values = h5.arrays(function, inside, names, shapes)
         pairs.extend(zip(weights, values, strict=True))
     return pairs
 

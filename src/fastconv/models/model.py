@@ -10,9 +10,16 @@ import numpy as np
 from .. import activations
 from ..errors import describe, type_error, value_error
 from ..geometry import plain_int
-from ..layers import InputLayer, Layer, Tensor, Variable
+from ..layers import InputLayer, Layer, Tensor, Training, Variable
 from ..layers.base import assign_all
-from ..layers.graph import layers_in_order, nodes_between, tensors_of
+from ..layers.graph import (
+    layers_in_order,
+    nodes_between,
+    shapes_of,
+    structure_of,
+    structured,
+    tensors_of,
+)
 from ..layers.naming import checked_name
 from .saveable import Saveable
 from .steps import Plan
@@ -22,7 +29,6 @@ from .training import Trainer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..layers import Training
     from ..layers.base import Array, Arrays, Saved
     from ..layers.graph import Node
     from .steps import Step
@@ -35,7 +41,8 @@ class Model(Saveable, Trainer, Layer):
     ----------
     inputs, outputs : Tensor or a list (or dict) of them
         What `Input` returned, and what layers returned that were called on it. They may also be
-        tensors inside of another model: ``Model(model.input, model.layers[2].output)``.
+        tensors inside of another model: ``Model(model.input, model.layers[2].output)``. A dict's
+        names are those of the data, and of what comes out; lists are in the names' order.
     name : str, optional
         By default functional, functional_1, ...
     trainable : bool
@@ -68,11 +75,14 @@ class Model(Saveable, Trainer, Layer):
 
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
         for argument, value in (("inputs", inputs), ("outputs", outputs)):
+            if isinstance(value, dict) and not all(isinstance(name, str) for name in value):
+                raise type_error("Model", argument, "a dict with texts as names", describe(value))
             tensors = tensors_of(value)
             if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors):
                 rule = "symbolic tensors: what Input returns, and layers called on it"
                 raise type_error("Model", argument, rule, describe(value))
-        self._input_structure, self._output_structure = _shape_of(inputs), _shape_of(outputs)
+        self._input_structure = structure_of(inputs)
+        self._output_structure = structure_of(outputs)
         self.inputs, self.outputs = tensors_of(inputs), tensors_of(outputs)
         self.takes_list = not isinstance(inputs, Tensor)
         # wide enough for every input: as a layer of another model it must round none
@@ -219,7 +229,17 @@ class Model(Saveable, Trainer, Layer):
             inputs = [inputs[name] for name in self.input_names]
         elif self.takes_list and len(self.inputs) == 1 and not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
-        return super().__call__(inputs, training)
+        if training is True:
+            training = Training(seeded=self._seeded_generators())
+        outputs = super().__call__(inputs, training)
+        return self.structured(outputs) if self._output_structure else outputs
+
+    def structured(self, outputs: list[Any]) -> Any:
+        """Return a list of what there is of each output as the model's outputs were given.
+
+        `forward` and `backward` have lists where the outputs are a dict.
+        """
+        return structured(outputs, self._output_structure)
 
     def check_input(self, shape: Any) -> None:
         shapes = shape if self.takes_list else [shape]
@@ -237,18 +257,17 @@ class Model(Saveable, Trainer, Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shapes: list[Any] = [None] * self._plan.places
+        if isinstance(input_shape, dict):
+            input_shape = [input_shape[name] for name in self.input_names]
         given = input_shape if self.takes_list else [input_shape]
         for place, shape in zip(self._plan.inputs, given, strict=True):
             shapes[place] = shape
         for step in self._plan.steps:
             inputs = [shapes[place] for place in step.inputs]
             found = step.layer.compute_output_shape(inputs[0] if step.single else inputs)
-            for place, shape in zip(
-                step.outputs, found if isinstance(found, list) else [found], strict=True
-            ):
+            for place, shape in zip(step.outputs, shapes_of(found), strict=True):
                 shapes[place] = shape
-        outputs = [shapes[place] for place in self._plan.outputs]
-        return outputs if self._output_structure is not None else outputs[0]
+        return self.structured([shapes[place] for place in self._plan.outputs])
 
     def forward(self, x: Arrays, training: Training | None = None) -> tuple[Arrays, Saved]:
         values: list[Any] = [None] * self._plan.places
@@ -377,12 +396,12 @@ class Model(Saveable, Trainer, Layer):
     @property
     def input(self) -> Any:
         """The symbolic inputs, as they were given."""
-        return self.inputs if self.takes_list else self.inputs[0]
+        return structured(self.inputs, self._input_structure)
 
     @property
     def output(self) -> Any:
         """The symbolic outputs, as they were given."""
-        return self.outputs if self._output_structure is not None else self.outputs[0]
+        return self.structured(self.outputs)
 
     @property
     def output_names(self) -> list[str]:
@@ -405,13 +424,6 @@ class Model(Saveable, Trainer, Layer):
         """The shape of the output, or a list of them."""
         shapes = [tensor.shape for tensor in self.outputs]
         return shapes if self._output_structure is not None else shapes[0]
-
-
-def _shape_of(value: Any) -> list[str] | None:
-    """Return the names of a dict's items, an empty list for a list, None for one tensor."""
-    if isinstance(value, dict):
-        return list(value)
-    return [] if isinstance(value, (list, tuple)) else None
 
 
 def _cast(array: Array, dtype: np.dtype[Any]) -> Array:

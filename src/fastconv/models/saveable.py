@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import describe, type_error
 from ..layers import Input, InputLayer
-from ..layers.graph import Node
+from ..layers.graph import Node, structured
 from . import config, config_reading, saving
 from .training_config import compile_config, reading
 
@@ -74,7 +74,7 @@ class Saveable:
         """
         saving.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: Path) -> None:
+    def load_weights(self, filepath: Path, skip_mismatch: bool = False) -> None:
         """Read the weights from a file; all are checked before any is written.
 
         The optimizer stays as it is.
@@ -83,15 +83,18 @@ class Saveable:
         ----------
         filepath : str or os.PathLike
             What `save_weights` or `save` wrote, or Keras.
+        skip_mismatch : bool
+            Whether layers of which the file has other weights are left as they are, and named in
+            a warning; of Keras's older ``.h5`` the number of layers must be the same.
 
         Raises
         ------
         OSError
             If there is no such file.
-        ValueError
+        ValueError, TypeError
             If it is no such file, or of a model of other weights.
         """
-        saving.load_weights(self, filepath)
+        saving.load_weights(self, filepath, skip_mismatch)
 
     def get_config(self) -> dict[str, Any]:
         """Return the layers and how they are connected, in Keras's structure, without weights."""
@@ -200,7 +203,7 @@ def graph_again(flat: dict[str, Any]) -> tuple[Any, Any]:
     """Make the calls of `flat_graph`; return a model's inputs and outputs."""
     tensors: dict[int, Any] = {}
     for place, (layer, shape, dtype, name) in enumerate(flat["inputs"]):
-        made = Input(shape[1:], dtype=dtype, name=name) if layer is None else layer.input
+        made = Input(batch_shape=shape, dtype=dtype, name=name) if layer is None else layer.input
         tensors[place] = made
     ends = [tensors[place] for place in range(len(flat["inputs"]))]
     for layer, places, outputs, single in flat["calls"]:
@@ -208,10 +211,4 @@ def graph_again(flat: dict[str, Any]) -> tuple[Any, Any]:
         for tensor, (place, _) in zip(node.outputs, outputs, strict=True):
             tensors.setdefault(place, tensor)
     inputs, outputs = flat["structures"]
-    return _structure(ends, inputs), _structure([tensors[p] for p in flat["outputs"]], outputs)
-
-
-def _structure(tensors: list[Any], names: list[str] | None) -> Any:
-    if names is None:
-        return tensors[0]
-    return dict(zip(names, tensors, strict=True)) if names else tensors
+    return structured(ends, inputs), structured([tensors[p] for p in flat["outputs"]], outputs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +17,18 @@ import numpy as np
 from ..errors import describe, type_error, value_error
 from ..extras import need
 from ..files import durable_file
+from ..geometry import plain_flag
 from ..layers.base import assign_all, postponed_weights
-from .config import described, named_variables
+from .config import described, layer_paths, named_variables
 from .copies import checked_classes, model_from
-from .keras_format import archive, keras_weights, read_archive, read_archive_weights, read_weights
+from .keras_format import (
+    Skipped,
+    archive,
+    keras_weights,
+    read_archive,
+    read_archive_weights,
+    read_weights,
+)
 from .keras_legacy import read_legacy_weights, read_whole_model, whole_model
 from .tensors import TensorsFile, parse, write_tensors
 from .training_config import (
@@ -28,7 +37,7 @@ from .training_config import (
     compile_config,
     compile_from,
     reading,
-    restore_generator,
+    restore_randomness,
     training_state,
 )
 
@@ -149,7 +158,7 @@ def _load_own(path: str, classes: Classes, compile: bool) -> Model:
         _compare(file, "layers/", variables, True)
         for name, variable in variables.items():
             variable.value = file.read(name)
-        restore_generator(function, model, training.get("generator"))
+        restore_randomness(function, model, training)
         if compile and description.get("compile_config"):
             compile_from(function, model, description["compile_config"], classes)
             if "optimizer_variables" in training:
@@ -203,23 +212,47 @@ def save_weights(model: Any, filepath: Path, overwrite: bool = True) -> None:
         write_tensors(file, arrays, {"format": "fastconv", "version": _VERSION})
 
 
-def load_weights(model: Any, filepath: Path) -> None:
+def load_weights(model: Any, filepath: Path, skip_mismatch: bool = False) -> None:
     """Read the weights of a model from a file; see `Model.load_weights`."""
     function, path = "load_weights", _plain("load_weights", filepath)
+    skipped: Skipped = [] if plain_flag(function, "skip_mismatch", skip_mismatch) else None
     model._need_built(function)
     with reading(function, "file"):
         if path.endswith(".keras"):
-            read_archive_weights(function, path, model)
+            read_archive_weights(function, path, model, skipped)
         elif path.endswith(".weights.h5"):
-            read_weights(function, path, model)
+            read_weights(function, path, model, skipped)
         elif path.endswith((".h5", ".hdf5")):
-            read_legacy_weights(function, path, model)
+            read_legacy_weights(function, path, model, skipped)
         else:
-            variables = named_variables(function, model)
-            with TensorsFile(function, path) as file:
-                _compare(file, "layers/", variables, False)
-                values = [file.read(name) for name in variables]
-            assign_all(function, list(variables.values()), values)
+            _read_own_weights(function, path, model, skipped)
+    if skipped:
+        text = f"{function}: the file has other weights for {', '.join(skipped)}, left as they are"
+        warnings.warn(text, stacklevel=3)
+
+
+def _read_own_weights(function: str, path: str, model: Any, skipped: Skipped) -> None:
+    variables = named_variables(function, model)
+    with TensorsFile(function, path) as file:
+        if skipped is None:
+            _compare(file, "layers/", variables, False)
+        else:
+            for prefix, layer in layer_paths(model):
+                names = {name for name in variables if name.rpartition("/")[0] == prefix}
+                if not _has_alike(file, prefix, {name: variables[name] for name in names}):
+                    skipped.append(layer.name)
+                    variables = {n: v for n, v in variables.items() if n not in names}
+        values = [file.read(name) for name in variables]
+    assign_all(function, list(variables.values()), values)
+
+
+def _has_alike(file: TensorsFile, layer: str, variables: Mapping[str, Variable]) -> bool:
+    """Return whether a file has the weights of a layer, and no others of it."""
+    found = {name: e for name, e in file.entries.items() if name.rpartition("/")[0] == layer}
+    return set(found) == set(variables) and all(
+        entry.shape == variables[name].shape and entry.dtype.kind in "fiub"
+        for name, entry in found.items()
+    )
 
 
 def _plain(function: str, filepath: Any) -> str:

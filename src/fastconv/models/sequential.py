@@ -120,7 +120,7 @@ class Sequential(Model):
             elif first.input_shape_given is not None:
                 shape = first.input_shape_given
             if shape is not None:
-                self._stack.append(InputLayer(shape[1:], dtype=layer.dtype))
+                self._stack.append(InputLayer(batch_shape=shape, dtype=layer.dtype))
                 taken.add(self._stack[0].name)
         self._stack.append(layer)
         taken.add(layer.name)
@@ -139,8 +139,11 @@ class Sequential(Model):
         """Return the output of a layer for a tensor; the one there is, if it was asked before."""
         for node in layer.nodes:
             if len(node.inputs) == 1 and node.inputs[0] is tensor:
-                return node.outputs[0]
-        return layer([tensor] if layer.takes_list else tensor)
+                return (
+                    layer.structured(node.outputs) if isinstance(layer, Model) else node.outputs[0]
+                )
+        # a model may have a list of one input
+        return layer([tensor] if layer.takes_list and isinstance(layer, Model) else tensor)
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for inputs of a shape, with the samples in front."""
@@ -154,7 +157,7 @@ class Sequential(Model):
             raise ValueError(f"{self.name}: there is no layer in the model")
         if isinstance(self._stack[0], InputLayer):
             raise ValueError(f"{self.name}: there is no layer in the model but its input")
-        self._stack.insert(0, InputLayer(input_shape[1:], dtype=self._stack[0].dtype))
+        self._stack.insert(0, InputLayer(batch_shape=input_shape, dtype=self._stack[0].dtype))
         try:
             self._rebuild()
         except (ValueError, TypeError):
@@ -176,7 +179,7 @@ class Sequential(Model):
         return list(self._stack)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        self.ensure_built(input_shape)
+        self.ensure_built((None, *input_shape[1:]))
         return super().compute_output_shape(input_shape)
 
     def forward(self, x: Arrays, training: Training | None = None) -> tuple[Arrays, Saved]:

@@ -22,6 +22,7 @@ from .feeding import Feeding
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..layers import Layer
     from ..layers.base import Array
     from .data import Batch, Data
 
@@ -31,6 +32,7 @@ class Trainer(Feeding):
 
     # what Model has
     forward: Any
+    structured: Any
     weight_gradients: Any
     trainable_weights: Any
     output_names: Any
@@ -42,6 +44,7 @@ class Trainer(Feeding):
     _compiled: Compiled | None = None
     _generator: np.random.Generator | None = None
     _memory: Recycler | None = None
+    _seeded: dict[Layer, np.random.Generator] | None = None
 
     # ------------------------------------------------------------------------------ compile
 
@@ -60,7 +63,8 @@ class Trainer(Feeding):
         optimizer : str or Optimizer
             See `fastconv.optimizers`.
         loss : str, Loss, or a list or dict of them
-            See `fastconv.losses`; one for all outputs, or one for each.
+            See `fastconv.losses`; one for all outputs, or one for each, None for those that are
+            not trained on.
         loss_weights : list or dict of float, optional
             What the losses of several outputs are multiplied by.
         metrics, weighted_metrics : list, optional
@@ -210,7 +214,7 @@ class Trainer(Feeding):
             verbose=_verbosity(verbose), epochs=epochs, steps=data.steps,
         )  # fmt: skip
         self.stop_training = False
-        training = Training(self._own_generator())
+        training = self._training()
         watchers.on_train_begin()
         logs: dict[str, float] = {}
         for epoch in range(initial_epoch, epochs):
@@ -260,11 +264,16 @@ class Trainer(Feeding):
             self.optimizer.build(variables)
         self.optimizer.apply(found, variables)
 
-    def _own_generator(self) -> np.random.Generator:
-        """Return the model's generator: of shuffling and dropout; saved with it."""
+    def _training(self) -> Training:
+        """Return the model's randomness: of shuffling and of dropout; saved with it."""
         if self._generator is None:
             self._generator = new_generator()
-        return self._generator
+        return Training(self._generator, self._seeded_generators())
+
+    def _seeded_generators(self) -> dict[Layer, np.random.Generator]:
+        if self._seeded is None:
+            self._seeded = {}
+        return self._seeded
 
     # ----------------------------------------------------------------------------- evaluate
 
@@ -357,7 +366,7 @@ class Trainer(Feeding):
 
         Returns
         -------
-        ndarray or list of ndarray
+        ndarray, or a list or dict of them
             An array for each output, with the samples in front.
 
         Raises
@@ -376,11 +385,10 @@ class Trainer(Feeding):
         for step, (inputs, _, _) in enumerate(data.batches(None)):
             watchers.on_predict_batch_begin(step)
             outputs, _ = self.forward(self._taken("predict", inputs), None)
-            several = isinstance(outputs, list)
-            collected.add(outputs if several else [outputs], several)
+            collected.add(outputs if isinstance(outputs, list) else [outputs], len(inputs[0]))
             watchers.on_predict_batch_end(step)
         watchers.on_predict_end()
-        return collected.result()
+        return self.structured(collected.result())
 
     # -------------------------------------------------------------------------- one batch
 
@@ -416,7 +424,7 @@ class Trainer(Feeding):
         data = self._arrays("train_on_batch", x, y, sample_weight, None, class_weight)
         compiled.reset()
         batch = (data.x, data.y, data.weights)
-        self._train_step(batch, Training(self._own_generator()))
+        self._train_step(batch, self._training())
         logs = compiled.results()
         return logs if return_dict else compiled.listed(logs)
 
@@ -431,19 +439,22 @@ class Trainer(Feeding):
     @recycles()
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for one batch; see `predict`."""
-        return self.forward(self._taken("predict_on_batch", self._listed_x(x)), None)[0]
+        outputs, _ = self.forward(self._taken("predict_on_batch", self._listed_x(x)), None)
+        return self.structured(outputs if isinstance(outputs, list) else [outputs])
 
 
 class _Collected:
     """The outputs of batches, one after the other: written where they belong if that is known."""
 
     def __init__(self, samples: int | None) -> None:
-        self.samples, self.done, self.several = samples, 0, False
+        self.samples, self.done = samples, 0
         self.parts: list[list[Array]] = []
         self.whole: list[Array] = []
 
-    def add(self, outputs: Sequence[Array], several: bool) -> None:
-        self.several = several
+    def add(self, outputs: Sequence[Array], taken: int) -> None:
+        """Take the outputs for as many samples as were `taken`."""
+        if any(len(output) != taken for output in outputs):
+            self.samples = None  # a layer joins samples, so nobody knows how many there will be
         if self.samples is None:
             self.parts.append(list(outputs))
             return
@@ -454,12 +465,12 @@ class _Collected:
             whole[self.done : self.done + count] = output
         self.done += count
 
-    def result(self) -> Any:
+    def result(self) -> list[Array]:
         if self.samples is None:
             self.whole = [np.concatenate(arrays) for arrays in zip(*self.parts, strict=True)]
         if not self.whole:
             raise ValueError("predict: there is no data in x")
-        return self.whole if self.several else self.whole[0]
+        return self.whole
 
 
 def _speaks(verbose: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import losses, metrics, optimizers
 from ..errors import describe, value_error
+from .config import layer_paths
 
 if TYPE_CHECKING:
     from ..layers import Variable
@@ -95,7 +96,7 @@ def _named(given: Any, deserialize: Callable[..., Any], classes: Classes) -> Any
 
 def training_state(model: Any, names: dict[int, str]) -> dict[str, Any]:
     """Return what training depends on beside arrays; `names` are those of the weights, by id."""
-    found: dict[str, Any] = {"generator": generator_state(model)}
+    found = randomness(model)
     if model.compiled and model.optimizer.built:
         found["optimizer_variables"] = [names.get(id(v)) for v in model.optimizer._variables]
         if None in found["optimizer_variables"]:
@@ -104,22 +105,37 @@ def training_state(model: Any, names: dict[int, str]) -> dict[str, Any]:
     return found
 
 
-def generator_state(model: Any) -> Any:
-    """Return the state of the generator of shuffling and dropout; None if there is none yet."""
-    return None if model._generator is None else model._generator.bit_generator.state
+def randomness(model: Any) -> dict[str, Any]:
+    """Return where the generators stand: of shuffling and dropout, and of layers with a seed."""
+    own, seeded = model._generator, model._seeded or {}
+    return {
+        "generator": None if own is None else own.bit_generator.state,
+        "seeded": {
+            path: seeded[layer].bit_generator.state
+            for path, layer in layer_paths(model)
+            if layer in seeded
+        },
+    }
 
 
-def restore_generator(function: str, model: Any, state: Any) -> None:
-    """Let the generator go on where it was; None for a new one."""
-    if state is None:
-        return
+def restore_randomness(function: str, model: Any, state: dict[str, Any]) -> None:
+    """Let the generators go on where they were; those that the state hasn't begin anew."""
     with reading(function, "generator state"):
-        if state["bit_generator"] != "PCG64":
-            rule = "a file with the state of a PCG64"
-            raise value_error(function, "filepath", rule, describe(state["bit_generator"]))
-        generator = np.random.PCG64()
-        generator.state = state
-        model._generator = np.random.Generator(generator)
+        if state.get("generator") is not None:
+            model._generator = _generator_at(function, state["generator"])
+        given = state.get("seeded") or {}
+        if given:
+            layers = dict(layer_paths(model))
+            model._seeded = {layers[path]: _generator_at(function, given[path]) for path in given}
+
+
+def _generator_at(function: str, state: Any) -> np.random.Generator:
+    if state["bit_generator"] != "PCG64":
+        rule = "a file with the state of a PCG64"
+        raise value_error(function, "filepath", rule, describe(state["bit_generator"]))
+    generator = np.random.PCG64()
+    generator.state = state
+    return np.random.Generator(generator)
 
 
 def build_optimizer(function: str, model: Any, names: Any, variables: dict[str, Variable]) -> None:
