@@ -78,11 +78,12 @@ def rows(case, dtype, data_format, side):
     x, w, bias, grad = (guarded(array, side) for array in problem.arrays_in(data_format))
     out, grad_x, grad_w = (out_like(array, side) for array in (grad, x, w))
     view, grad_view = (logical(array, data_format) for array in (w, grad_w))
-    for row in accepting("forward", geometry):
+    integers = np.dtype(dtype).kind == "i"
+    for row in accepting("forward", geometry, integers):
         row.run(geometry, x, view, bias, out, True)
-    for row in accepting("grad_x", geometry):
+    for row in accepting("grad_x", geometry, integers):
         row.run(geometry, grad, view, None, grad_x)
-    for row in accepting("grad_w", geometry):
+    for row in accepting("grad_w", geometry, integers):
         row.run(geometry, grad, x, grad_view)
     grad_bias = out_like(bias, side)
     plan.grad_w(geometry, grad, x, grad_view, grad_bias)

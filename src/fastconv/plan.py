@@ -33,7 +33,8 @@ class Row:
     name: str
     accepts: Callable[[ConvGeometry], bool]
     run: Callable[..., None]
-    packs: bool = True
+    packs: bool = True  # weights, which a prepared convolution then keeps
+    direct: bool = True  # sums products of x and w themselves: any type, precision and value
 
 
 def _threads(geometry: ConvGeometry) -> int:
@@ -77,8 +78,8 @@ class Prepared:
 
     def prepare(self, geometry: ConvGeometry) -> None:
         """Pack for a geometry now rather than at the first call."""
-        row = choose("forward", geometry)
-        if row.packs and not _empty(geometry) and (self.takes_zeros or not geometry.padded):
+        row = _forward_row(geometry, self.w, self)
+        if row.packs and not _empty(geometry):
             self.packed(geometry, row.name)
 
 
@@ -158,7 +159,35 @@ def _few_filters(geometry: ConvGeometry) -> bool:
     return bool(weights.band_fits(geometry.numbers, "dot"))
 
 
+def _tiles_pay(gradient: bool) -> Callable[[ConvGeometry], bool]:
+    """Whether minimal filtering F(4x4, 3x3) is faster; measured, see ARCHITECTURE.md.
+
+    Channels and filters pay for the transforms, and pixels for tiles that the image does not fill.
+    """
+
+    def accepts(geometry: ConvGeometry) -> bool:
+        g = geometry
+        if not g.kernel_h == g.kernel_w == 3 or not g.stride_h == g.stride_w == 1:
+            return False
+        if not g.dilation_h == g.dilation_w == 1:
+            return False
+        channels, filters = g.channels // g.groups, g.filters // g.groups
+        height, width = g.out_h, g.out_w
+        if gradient:
+            channels, filters, height, width = filters, channels, g.height, g.width
+        pixels, computed = height * width, 16 * -(-height // 4) * -(-width // 4)
+        if _channels_last(g):
+            large = pixels >= 64 or (pixels >= 36 and channels * filters >= 4096)
+            return channels >= 8 and large and computed <= 2 * pixels
+        return (
+            min(channels, filters) >= 8 and channels * filters >= 256 and (computed <= 2.6 * pixels)
+        )
+
+    return accepts
+
+
 FORWARD = (
+    Row("winograd", _tiles_pay(gradient=False), _forward_by("winograd"), direct=False),
     Row("depthwise", _depthwise_last, _forward_by("depthwise")),
     Row("rows", _channels_last, _forward_by("rows")),
     Row("direct", _band_pays(gradient=False), _forward_by("direct")),
@@ -166,6 +195,7 @@ FORWARD = (
     Row("taps", lambda geometry: True, by_taps.forward, packs=False),
 )
 GRAD_X = (
+    Row("winograd", _tiles_pay(gradient=True), _grad_x_by("winograd"), direct=False),
     Row(
         "depthwise",
         lambda geometry: _depthwise_last(geometry) and geometry.stride_h == geometry.stride_w == 1,
@@ -186,14 +216,28 @@ ROWS = {"forward": FORWARD, "grad_x": GRAD_X, "grad_w": GRAD_W}
 
 
 @lru_cache(maxsize=4096)  # a geometry is one object as long as it is in use
-def choose(op: str, geometry: ConvGeometry) -> Row:
-    """Return the first row of the op's table that accepts the geometry."""
-    return next(row for row in ROWS[op] if row.accepts(geometry))
+def choose(op: str, geometry: ConvGeometry, direct: bool = False) -> Row:
+    """Return the first row of the op's table that accepts the geometry, one that is `direct`."""
+    rows = (row for row in ROWS[op] if row.direct or not direct)
+    return next(row for row in rows if row.accepts(geometry))
 
 
-def algorithm(geometry: ConvGeometry) -> str:
-    """Return the name of the row that the forward pass of a geometry runs."""
-    return choose("forward", geometry).name
+def _only_direct(w: Array) -> bool:
+    return w.dtype.kind == "i" or _highest()
+
+
+def _forward_row(geometry: ConvGeometry, w: Array, prepared: Prepared | None = None) -> Row:
+    """Return the row for a geometry, the weights and the precision asked for."""
+    row = choose("forward", geometry, _only_direct(w))
+    if geometry.padded or not row.direct:
+        if not (prepared.takes_zeros if prepared else _takes_zeros(w)):
+            return FORWARD[-1] if geometry.padded else choose("forward", geometry, True)
+    return row
+
+
+def algorithm(geometry: ConvGeometry, prepared: Prepared) -> str:
+    """Return the name of the row that the forward pass of a geometry runs with weights."""
+    return _forward_row(geometry, prepared.w, prepared).name
 
 
 # --------------------------------------------------------------------------------- the ops
@@ -226,8 +270,7 @@ def forward(
         if relu:
             np.maximum(out, 0, out=out)
         return
-    clean = not geometry.padded or (prepared.takes_zeros if prepared else _takes_zeros(w))
-    row = choose("forward", geometry) if clean else FORWARD[-1]
+    row = _forward_row(geometry, w, prepared)
     if prepared is not None and row.packs:
         row.run(geometry, x, w, bias, out, relu, prepared)
     else:
@@ -241,7 +284,7 @@ def grad_x(geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, ou
     elif not _takes_zeros(w):
         by_taps.grad_x(geometry, grad, w, bias, out)
     else:
-        choose("grad_x", geometry).run(geometry, grad, w, bias, out)
+        choose("grad_x", geometry, _only_direct(w)).run(geometry, grad, w, bias, out)
 
 
 def grad_w(

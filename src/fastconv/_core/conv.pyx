@@ -23,6 +23,7 @@ from fastconv._core.problem cimport (
 from fastconv._core.rows cimport pack_rows, rows_bytes, run_rows
 from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
 from fastconv._core.taps cimport pack_taps, taps_bytes
+from fastconv._core.winograd cimport pack_winograd, run_winograd, winograd_bytes
 
 cnp.import_array()
 
@@ -144,6 +145,8 @@ cdef Driver driver_of(str algorithm):
         driver.run, driver.bytes, driver.pack = run_panels, taps_bytes, pack_taps
     elif algorithm == "rows":
         driver.run, driver.bytes, driver.pack = run_rows, rows_bytes, pack_rows
+    elif algorithm == "winograd":
+        driver.run, driver.bytes, driver.pack = run_winograd, winograd_bytes, pack_winograd
     else:
         driver.run, driver.bytes, driver.pack = run_depthwise, depthwise_bytes, pack_depthwise
     return driver

@@ -77,6 +77,11 @@ cdef extern from "kernels/kernels.h" nogil:
                            void *, Py_ssize_t) noexcept nogil
         void (*divide)(const void *, Py_ssize_t, const Py_ssize_t *, Py_ssize_t, void *,
                        Py_ssize_t) noexcept nogil
+        void (*winograd_weights)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*winograd_input)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
+                               Py_ssize_t) noexcept nogil
+        int (*winograd_output)(const void *, Py_ssize_t, Py_ssize_t, const void *, int, void *,
+                               Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
 
     ctypedef struct fc_max_kernels:
         Py_ssize_t itemsize

@@ -100,11 +100,13 @@ class PreparedConv2D:
         self._x_shape = None if x_shape is None else plain_shape(name, "x_shape", x_shape)
         self._bias = bias
         self._w = np.array(w, dtype=result, order="C")
-        self._latest: ConvGeometry | None = None
+        self._latest: tuple[ConvGeometry, plan.Prepared] | None = None
         self._prepared: dict[np.dtype, plan.Prepared] = {}
         if self._x_shape is not None:
-            self._latest = self._geometry(name, self._x_shape, w.shape)
-            self._weights(conv_dtypes(name, "w", w, "w", w).compute).prepare(self._latest)
+            geometry = self._geometry(name, self._x_shape, w.shape)
+            prepared = self._weights(conv_dtypes(name, "w", w, "w", w).compute)
+            prepared.prepare(geometry)
+            self._latest = geometry, prepared
 
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
         """Return ``conv2d(x, w, bias, ...)``.
@@ -124,7 +126,7 @@ class PreparedConv2D:
         y = run.forward(
             name, geometry, dtypes, x, prepared.w, self._bias, out, self._relu, prepared=prepared
         )
-        self._latest = geometry
+        self._latest = geometry, prepared
         return y
 
     def _weights(self, compute: np.dtype) -> plan.Prepared:
@@ -138,7 +140,7 @@ class PreparedConv2D:
     @property
     def algorithm(self) -> str | None:
         """The name of what computes images of the latest shape; None before there was one."""
-        return None if self._latest is None else plan.algorithm(self._latest)
+        return None if self._latest is None else plan.algorithm(*self._latest)
 
     def __reduce__(self) -> tuple[object, ...]:
         activation = "relu" if self._relu else None

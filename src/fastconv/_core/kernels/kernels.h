@@ -98,6 +98,19 @@ typedef struct {
     /* to[q] = from[q] / (height * widths[q * width_step]) */
     void (*divide)(const void *from, ptrdiff_t height, const ptrdiff_t *widths,
                    ptrdiff_t width_step, void *to, ptrdiff_t count);
+
+    /* F(4x4, 3x3), see winograd.h; position p = 0..35 is `plane` elements after the one before, and
+     * all but `winograd_output` write whole vectors.  NULL for integers.
+     * One channel's weights for a vector of filters, tap 3 * row + column at taps[. * step] */
+    void (*winograd_weights)(const void *taps, ptrdiff_t step, void *to, ptrdiff_t plane);
+    /* 6 x 6 pixels, `row` and `pixel` elements apart: to[p][c], c < channels */
+    void (*winograd_input)(const void *from, ptrdiff_t row, ptrdiff_t pixel, ptrdiff_t channels,
+                           void *to, ptrdiff_t plane);
+    /* `rows` x `columns` of the 4 x 4 outputs of from[p][f], f < filters, + bias, relu; returns
+     * whether they are finite without the bias */
+    int (*winograd_output)(const void *from, ptrdiff_t plane, ptrdiff_t filters, const void *bias,
+                           int relu, void *to, ptrdiff_t row, ptrdiff_t pixel, ptrdiff_t rows,
+                           ptrdiff_t columns);
 } fc_kernels;
 
 enum { FC_FLOAT32, FC_FLOAT64, FC_INT64, FC_DTYPES };

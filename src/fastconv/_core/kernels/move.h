@@ -120,15 +120,21 @@ static void NAME(transpose)(const void *source, ptrdiff_t ldf, ptrdiff_t rows, p
                             void *target, ptrdiff_t ldt, ptrdiff_t filled) {
     const T *const from = source;
     T *const to = target;
-    for (ptrdiff_t i = 0; i < filled; i += VL) {
+    for (ptrdiff_t q0 = 0; q0 < filled; q0 += VL) {
+        /* the last square overlaps the one before, if there is one: no part of a vector is slow */
+        const ptrdiff_t i = rows == filled && q0 && q0 + VL > rows ? rows - VL : q0;
         const ptrdiff_t high = rows - i < VL ? rows - i : VL;
         const ptrdiff_t room = filled - i < VL ? filled - i : VL;
-        for (ptrdiff_t j = 0; j < columns; j += VL) {
+        for (ptrdiff_t k0 = 0; k0 < columns; k0 += VL) {
+            const ptrdiff_t j = k0 && k0 + VL > columns ? columns - VL : k0;
             const ptrdiff_t wide = columns - j < VL ? columns - j : VL;
             vec row[FC_MAX_LANES];
             if (high == VL && wide == VL) {
                 _Pragma("GCC unroll 16") for (int q = 0; q < VL; q++) row[q] =
                     NAME(load)(from + (i + q) * ldf + j);
+            } else if (high == VL) {
+                _Pragma("GCC unroll 16") for (int q = 0; q < VL; q++) row[q] =
+                    NAME(load_part)(from + (i + q) * ldf + j, wide);
             } else {
                 for (ptrdiff_t q = 0; q < VL; q++)
                     row[q] = q < high ? NAME(load_upto)(from + (i + q) * ldf + j, wide) : (vec){0};

@@ -67,6 +67,9 @@
 #define MAX_ROWS 4
 #endif
 
+#define WINOGRAD                                                                                   \
+    .winograd_weights = NAME(winograd_weights), .winograd_input = NAME(winograd_input),            \
+    .winograd_output = NAME(winograd_output)
 #define TAPS_ENTRY(h, v) [h][v] = NAME(taps_##h##x##v),
 #define ROWS_ENTRY(h, v) [h][v] = NAME(rows_##h##x##v),
 #define DOT_ENTRY(h, f) [h][f] = NAME(dot_##h##x##f),
@@ -92,7 +95,8 @@
      .relu_gradient = NAME(relu_gradient),                                                         \
      .depthwise = NAME(depthwise),                                                                 \
      .sum_window = NAME(sum_window),                                                               \
-     .divide = NAME(divide)}
+     .divide = NAME(divide),                                                                       \
+     WINOGRAD}
 #define MAX_KERNELS                                                                                \
     {.itemsize = sizeof(T),                                                                        \
      .fill_lowest = NAME(fill_lowest),                                                             \
@@ -125,6 +129,8 @@ static const fc_kernels kernels_f64 = KERNELS;
 static const fc_max_kernels max_f64 = MAX_KERNELS;
 #include "next_dtype.h"
 
+#undef WINOGRAD /* sums of fractions */
+#define WINOGRAD .winograd_weights = NULL
 #define NAME(name) name##_i64
 #define T int64_t
 #define T_BYTES 8
