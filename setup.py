@@ -31,7 +31,8 @@ if platform.machine() in ("x86_64", "AMD64"):
         "-mprefer-vector-width=512",
     ]
 MODULES = [
-    *("runtime", "taps", "direct", "panels", "rows", "depthwise", "col2im", "conv", "winograd"),
+    *("runtime", "taps", "direct", "panels", "rows", "depthwise", "col2im", "conv"),
+    *("winograd_tiles", "winograd", "winograd_gradient"),
     *("lanes", "dot", "weights", "relu", "pool", "pool_rows", "pool_pixels", "pool_gradients"),
     "recycling",
 ]

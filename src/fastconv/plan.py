@@ -121,6 +121,10 @@ def _grad_w_by(name: str) -> Callable[..., None]:
     return run
 
 
+def _grad_w_by_tiles(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
+    conv.grad_w_by_tiles(geometry.numbers, grad, x, out, _threads(geometry))
+
+
 # ---------------------------------------------------------------------------------- choice
 
 
@@ -176,6 +180,8 @@ def _tiles_pay(gradient: bool) -> Callable[[ConvGeometry], bool]:
         if gradient:
             channels, filters, height, width = filters, channels, g.height, g.width
         pixels, computed = height * width, 16 * -(-height // 4) * -(-width // 4)
+        if gradient and 36 * computed > 16 * 9 * 0.75 * g.out_h * g.out_w:
+            return False  # a gradient smaller than the image: `columns` multiplies as little
         if _channels_last(g):
             large = pixels >= 64 or (pixels >= 36 and channels * filters >= 4096)
             return channels >= 8 and large and computed <= 2 * pixels
@@ -208,6 +214,7 @@ GRAD_X = (
     Row("taps", lambda geometry: True, by_taps.grad_x),
 )
 GRAD_W = (
+    Row("winograd", _tiles_pay(gradient=False), _grad_w_by_tiles, direct=False),
     Row("dot", _few_filters, _grad_w_by("dot")),
     Row("lanes", _lanes_fit, _grad_w_by("lanes")),
     Row("taps", lambda geometry: True, by_taps.grad_w),
@@ -294,7 +301,10 @@ def grad_w(
     if _empty(geometry):
         out[...] = 0
     else:
-        choose("grad_w", geometry).run(geometry, grad, x, out)
+        row = choose("grad_w", geometry, _only_direct(x))
+        row.run(geometry, grad, x, out)
+        if not row.direct and not _takes_zeros(out):
+            choose("grad_w", geometry, True).run(geometry, grad, x, out)
         # zeros around x times an infinite gradient: found in the result, which is small
         if geometry.padded and not _takes_zeros(out):
             by_taps.grad_w(geometry, grad, x, out)

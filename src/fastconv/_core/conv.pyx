@@ -23,6 +23,7 @@ from fastconv._core.problem cimport (
 from fastconv._core.rows cimport pack_rows, rows_bytes, run_rows
 from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
 from fastconv._core.taps cimport pack_taps, taps_bytes
+from fastconv._core.winograd_gradient cimport run_winograd_gradient
 from fastconv._core.winograd cimport pack_winograd, run_winograd, winograd_bytes
 
 cnp.import_array()
@@ -230,6 +231,18 @@ def grad_x_by_columns(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias
     p.depth_limit = depth_limit(p.kernels, p.filters, highest)
     with nogil:
         failed = run_col2im(g, &p)
+    if failed:
+        raise MemoryError("no memory for the workspace of a gradient")
+
+
+def grad_w_by_tiles(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out,
+                    int threads):
+    """Fill out with the gradient for w, by minimal filtering."""
+    cdef Problem p = forward_problem(geometry_of(numbers), x, out, None, grad, False, threads,
+                                     False)
+    cdef int failed
+    with nogil:
+        failed = run_winograd_gradient(&p)
     if failed:
         raise MemoryError("no memory for the workspace of a gradient")
 

@@ -82,6 +82,9 @@ cdef extern from "kernels/kernels.h" nogil:
                                Py_ssize_t) noexcept nogil
         int (*winograd_output)(const void *, Py_ssize_t, Py_ssize_t, const void *, int, void *,
                                Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*winograd_gradient)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                                  Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*winograd_kernel)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
 
     ctypedef struct fc_max_kernels:
         Py_ssize_t itemsize

@@ -8,8 +8,8 @@ and transformed back.  Lanes are channels of V, and filters of U and the product
 channels come first are transposed on the way in and out, a band of rows at a time.
 
 A sum over channels is cut into pieces, for the sake of its error and of the caches: the U, V and
-products of one piece and panel fit in the second one.  U is made once, or by those who need it where
-that costs less than to write it all to memory.
+products of one piece and panel fit in the second one.  U is made once, or by those who need it
+where that costs less than to write it all to memory.
 
 What is not finite would spread over a tile: an image in which that happened is computed again,
 without tiles.
@@ -19,8 +19,7 @@ from libc.string cimport memset
 
 from fastconv._core.packing cimport PARALLEL_BYTES, give_packed, take_packed
 from fastconv._core.panels cimport run_panels
-from fastconv._core.patch cimport Patch, copy_patch
-from fastconv._core.problem cimport Problem, ceil_div, larger, round_up, share, smaller
+from fastconv._core.problem cimport Problem, ceil_div, larger, share, smaller
 from fastconv._core.rows cimport run_rows
 from fastconv._core.runtime cimport (
     FC_MAX_LANES,
@@ -32,74 +31,41 @@ from fastconv._core.runtime cimport (
     parallel_for,
     plain_epilogue,
 )
+from fastconv._core.winograd_tiles cimport (
+    PIECE,
+    POSITIONS,
+    TILE,
+    Block,
+    Winograd,
+    cut_tiles,
+    cut_weights,
+    find_block,
+    make_v,
+    tap_of,
+)
 
 cdef enum:
-    POSITIONS = 36
-    TILE = 4                    # outputs a side
-    PATCH = 6                   # pixels a side
-    PIECE = 64                  # channels that are summed before they are added to the others
     GATHERED = FC_MAX_LANES     # channels whose weights are gathered at a time
     BLOCK_BYTES = 9 << 17       # of the V and the products of one piece of channels, and panel
     V_BYTES = 8 << 20           # of the V of all channels
     MOST = 96                   # tiles of a block
-    WIDEST = 31                 # of them in a row: wider ones would share less of their patches
     FEW_BLOCKS = 4              # so few make U for themselves,
     LARGE_BYTES = 1 << 20       # if it is so large
-    LINE = 64                   # bytes of a cache line
 
 
-cdef struct Winograd:
-    const Problem *problem
-    const char *packed                      # U, or NULL
-    char *wild                              # a byte an image: whether something is not finite
-    Py_ssize_t vectors, panels, height      # of the filters; tiles of a register tile
-    Py_ssize_t pieces                       # of the channels
-    Py_ssize_t tile_rows, tile_columns      # of an image
-    Py_ssize_t lines_each, columns_each     # of a block: rows of tiles, and tiles of each
-    Py_ssize_t column_parts, line_blocks, panel_parts, tasks
-    Py_ssize_t u_plane, v_plane, m_plane, v_pitch, m_pitch
-    Py_ssize_t u_bytes, v_bytes, m_bytes, band_bytes     # of a piece; of all; of a panel
-
-
-# Some tiles: lines (sample * tile_rows + row) first..first+lines-1, `length` of each from j0 on.
-cdef struct Block:
-    Py_ssize_t first, lines, j0, length
+cdef struct Forward:
+    Winograd w
+    const char *packed          # U, or NULL
+    char *wild                  # a byte an image: whether something is not finite
+    Py_ssize_t panel_parts, tasks
 
 
 # ---------------------------------------------------------------------------------- weights
-
-cdef inline Py_ssize_t off_pages(Py_ssize_t elements, Py_ssize_t size) noexcept nogil:
-    # positions a multiple of 4 kB apart would share the same few lines of the first cache
-    return round_up(elements * size, LINE) // size + LINE // size
-
-
-cdef void cut_weights(Winograd *s, const Problem *p) noexcept nogil:
-    # panels of filters, pieces of channels
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, widest
-    s.problem = p
-    s.vectors = ceil_div(p.filters, lanes)
-    s.panels = ceil_div(s.vectors, p.kernels.rows_vectors[1])
-    widest = ceil_div(s.vectors, s.panels)
-    s.pieces = ceil_div(p.channels, PIECE)
-    s.v_pitch = round_up(smaller(PIECE, p.channels), lanes)
-    s.m_pitch = widest * lanes
-    s.u_plane = off_pages(smaller(PIECE, p.channels) * s.m_pitch, size)
-    s.u_bytes = POSITIONS * s.u_plane * size
-    s.height = p.kernels.max_rows
-    while p.kernels.rows_vectors[s.height] < widest:
-        s.height -= 1
-
 
 cdef Py_ssize_t winograd_bytes(const Problem *p) noexcept nogil:
     cdef Winograd s
     cut_weights(&s, p)
     return p.groups * s.panels * s.pieces * s.u_bytes
-
-
-cdef inline const char *tap_of(const Problem *p, Py_ssize_t group, Py_ssize_t filter,
-                               Py_ssize_t channel, Py_ssize_t r, Py_ssize_t s) noexcept nogil:
-    return p.w + (group * p.w_group + filter * p.w_filter + channel * p.w_channel + r * p.w_row
-                  + s * p.w_column) * p.kernels.itemsize
 
 
 cdef void gather_taps(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_ssize_t wide,
@@ -157,100 +123,18 @@ cdef inline Py_ssize_t taps_bytes(const Winograd *s) noexcept nogil:
 
 
 cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    cdef const Winograd *s = <const Winograd *> context
+    cdef const Forward *d = <const Forward *> context
+    cdef const Winograd *s = &d.w
     make_u(s, task // s.pieces // s.panels, task // s.pieces % s.panels, task % s.pieces,
-           <char *> s.packed + task * s.u_bytes, workspace)
+           <char *> d.packed + task * s.u_bytes, workspace)
 
 
 cdef int pack_winograd(const Problem *p, char *to) noexcept nogil:
-    cdef Winograd s
-    cut_weights(&s, p)
-    s.packed = <const char *> to
-    return parallel_for(pack_task, &s, p.groups * s.panels * s.pieces,
-                        p.threads if winograd_bytes(p) > PARALLEL_BYTES else 1, taps_bytes(&s))
-
-
-# ------------------------------------------------------------------------------------ tiles
-
-cdef Block find_block(const Winograd *s, Py_ssize_t index) noexcept nogil:
-    cdef Block b
-    cdef Py_ssize_t lines = s.problem.samples * s.tile_rows, part = index % s.column_parts
-    b.first = share(lines, s.line_blocks, index // s.column_parts)
-    b.lines = share(lines, s.line_blocks, index // s.column_parts + 1) - b.first
-    b.j0 = share(s.tile_columns, s.column_parts, part)
-    b.length = share(s.tile_columns, s.column_parts, part + 1) - b.j0
-    return b
-
-
-cdef void first_band(const Winograd *s, const char *image, Py_ssize_t row, Py_ssize_t lines,
-                     const Block *b, Py_ssize_t channels, char *band) noexcept nogil:
-    # band[row][column][lane] = up to one vector of channels, with zeros around the image
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, i, y, line
-    cdef Py_ssize_t z = b.j0 * TILE - p.pad_left, width = b.length * TILE + PATCH - TILE
-    cdef Py_ssize_t low = smaller(width, larger(0, -z)), high = larger(low, smaller(width,
-                                                                                 p.width - z))
-    for i in range(lines * TILE + PATCH - TILE):
-        y = row * TILE - p.pad_top + i
-        line = i * width * lanes
-        if y < 0 or y >= p.height:
-            memset(band + line * size, 0, width * lanes * size)
-            continue
-        memset(band + line * size, 0, low * lanes * size)
-        p.kernels.transpose(image + (y * p.width + z + low) * size, p.height * p.width, channels,
-                            high - low, band + (line + low * lanes) * size, lanes, lanes)
-        memset(band + (line + high * lanes) * size, 0, (width - high) * lanes * size)
-
-
-cdef void tiles_first(const Winograd *s, Py_ssize_t n, Py_ssize_t group, Py_ssize_t row,
-                      Py_ssize_t lines, const Block *b, char *v, char *band) noexcept nogil:
-    # V of some lines of one image whose channels come first
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, c, i, j, k
-    cdef Py_ssize_t width = b.length * TILE + PATCH - TILE
-    cdef char *to
-    for k in range(ceil_div(p.channels, lanes)):
-        c = k * lanes
-        to = v + (c // PIECE * POSITIONS * s.v_plane + c % PIECE) * size
-        first_band(s, p.x + ((n * p.groups + group) * p.channels + c) * p.height * p.width * size,
-                   row, lines, b, smaller(lanes, p.channels - c), band)
-        for i in range(lines):
-            for j in range(b.length):
-                p.kernels.winograd_input(
-                    band + (i * width + j) * TILE * lanes * size, width * lanes, lanes, lanes,
-                    to + (i * b.length + j) * s.v_pitch * size, s.v_plane)
-
-
-cdef void tiles_last(const Winograd *s, Py_ssize_t n, Py_ssize_t group, Py_ssize_t row,
-                     Py_ssize_t lines, const Block *b, char *v, char *band) noexcept nogil:
-    # the same where they come last: read as they lie, but for tiles that reach beyond the image
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, i, j, pixel = p.groups * p.channels
-    cdef const char *image = p.x + (n * p.height * p.width * pixel + group * p.channels) * size
-    cdef Patch w
-    w.height, w.width, w.pixel, w.channels = p.height, p.width, pixel, p.channels
-    w.step_y, w.step_z, w.rows, w.columns = 1, 1, PATCH, PATCH
-    for i in range(lines):
-        w.y = (row + i) * TILE - p.pad_top
-        for j in range(b.length):
-            w.z = (b.j0 + j) * TILE - p.pad_left
-            if w.y >= 0 and w.z >= 0 and w.y + PATCH <= p.height and w.z + PATCH <= p.width:
-                tile_last(s, image + (w.y * p.width + w.z) * pixel * size, p.width * pixel, pixel,
-                          v)
-            else:
-                copy_patch(p.kernels, image, &w, band)
-                tile_last(s, band, PATCH * p.channels, p.channels, v)
-            v += s.v_pitch * size
-
-
-cdef inline void tile_last(const Winograd *s, const char *x, Py_ssize_t row, Py_ssize_t pixel,
-                           char *v) noexcept nogil:
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, piece
-    for piece in range(s.pieces):
-        p.kernels.winograd_input(x + piece * PIECE * size, row, pixel,
-                                 smaller(PIECE, p.channels - piece * PIECE),
-                                 v + piece * POSITIONS * s.v_plane * size, s.v_plane)
+    cdef Forward d
+    cut_weights(&d.w, p)
+    d.packed = <const char *> to
+    return parallel_for(pack_task, &d, p.groups * d.w.panels * d.w.pieces,
+                        p.threads if winograd_bytes(p) > PARALLEL_BYTES else 1, taps_bytes(&d.w))
 
 
 # --------------------------------------------------------------------------------- products
@@ -326,24 +210,10 @@ cdef int outputs_last(const Winograd *s, char *out, Py_ssize_t row, Py_ssize_t l
     return finite
 
 
-cdef void make_v(const Winograd *s, Py_ssize_t group, const Block *b, char *v,
-                 char *band) noexcept nogil:
-    # the lines of one image after those of the one before
-    cdef Py_ssize_t line = b.first, lines, n, row
-    while line < b.first + b.lines:
-        n, row = line // s.tile_rows, line % s.tile_rows
-        lines = smaller(b.first + b.lines - line, s.tile_rows - row)
-        if s.problem.channels_last:
-            tiles_last(s, n, group, row, lines, b, v, band)
-        else:
-            tiles_first(s, n, group, row, lines, b, v, band)
-        v += lines * b.length * s.v_pitch * s.problem.kernels.itemsize
-        line += lines
-
-
-cdef void write_outputs(const Winograd *s, Py_ssize_t group, Py_ssize_t first, Py_ssize_t filters,
+cdef void write_outputs(const Forward *d, Py_ssize_t group, Py_ssize_t first, Py_ssize_t filters,
                         const Block *b, const char *m, char *band) noexcept nogil:
     # of `filters` filters from `first` on
+    cdef const Winograd *s = &d.w
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, line = b.first, lines, n, row
     cdef const char *bias = NULL
@@ -360,73 +230,56 @@ cdef void write_outputs(const Winograd *s, Py_ssize_t group, Py_ssize_t first, P
         else:
             finite = outputs_first(s, out, row, lines, b, m, filters, bias, band)
         if not finite:
-            s.wild[n] = 1
+            d.wild[n] = 1
         m += lines * b.length * s.m_pitch * size
         line += lines
 
 
 cdef void winograd_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    cdef const Winograd *s = <const Winograd *> context
+    cdef const Forward *d = <const Forward *> context
+    cdef const Winograd *s = &d.w
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t lanes = p.kernels.lanes, part = task % s.panel_parts, panel, piece, v0, v1
-    cdef Py_ssize_t blocks = s.line_blocks * s.column_parts, rest = task // s.panel_parts
-    cdef Py_ssize_t group = rest // blocks
-    cdef Block b = find_block(s, rest % blocks)
+    cdef Py_ssize_t lanes = p.kernels.lanes, part = task % d.panel_parts, panel, piece, v0, v1
+    cdef Py_ssize_t rest = task // d.panel_parts, group = rest // s.blocks
+    cdef Block b = find_block(s, rest % s.blocks)
     cdef char *v = workspace
-    cdef char *m = v + s.v_bytes
+    cdef char *m = v + s.pieces * s.v_bytes
     cdef char *made = m + s.m_bytes
-    cdef char *band = made + (0 if s.packed != NULL else s.u_bytes)
+    cdef char *band = made + (0 if d.packed != NULL else s.u_bytes)
     cdef const char *u
-    make_v(s, group, &b, v, band)
-    for panel in range(share(s.panels, s.panel_parts, part), share(s.panels, s.panel_parts,
-                                                                   part + 1)):
+    make_v(s, group, &b, 0, s.pieces, v, band)
+    for panel in range(share(s.panels, d.panel_parts, part),
+                       share(s.panels, d.panel_parts, part + 1)):
         v0, v1 = share(s.vectors, s.panels, panel), share(s.vectors, s.panels, panel + 1)
         for piece in range(s.pieces):
-            u = s.packed + ((group * s.panels + panel) * s.pieces + piece) * s.u_bytes
-            if s.packed == NULL:
+            if d.packed == NULL:
                 make_u(s, group, panel, piece, made, band)
                 u = made
-            multiply(s, b.lines * b.length, v1 - v0, piece, u,
-                     v + piece * POSITIONS * s.v_plane * p.kernels.itemsize, m)
-        write_outputs(s, group, v0 * lanes, smaller(p.filters, v1 * lanes) - v0 * lanes, &b, m,
+            else:
+                u = d.packed + ((group * s.panels + panel) * s.pieces + piece) * s.u_bytes
+            multiply(s, b.lines * b.length, v1 - v0, piece, u, v + piece * s.v_bytes, m)
+        write_outputs(d, group, v0 * lanes, smaller(p.filters, v1 * lanes) - v0 * lanes, &b, m,
                       band)
 
 
 # ------------------------------------------------------------------------------------- plan
 
-cdef Py_ssize_t plan_winograd(Winograd *s) noexcept nogil:
+cdef Py_ssize_t plan_forward(Forward *d) noexcept nogil:
     # returns the bytes of workspace a thread needs but for U
+    cdef Winograd *s = &d.w
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, tiles, lines, all_tiles
-    s.tile_rows, s.tile_columns = ceil_div(p.out_h, TILE), ceil_div(p.out_w, TILE)
-    lines = p.samples * s.tile_rows
-    all_tiles = lines * s.tile_columns
+    cdef Py_ssize_t size = p.kernels.itemsize, tiles, outputs
     tiles = smaller(MOST, BLOCK_BYTES // (POSITIONS * size * (s.v_pitch + s.m_pitch)))
     tiles = smaller(tiles, V_BYTES // (POSITIONS * size * s.v_pitch * s.pieces))
     if p.threads > 1:
-        tiles = smaller(tiles, larger(2 * s.height, ceil_div(all_tiles * p.groups, 3 * p.threads)))
-    tiles = larger(1, tiles)
-    s.column_parts = ceil_div(s.tile_columns, smaller(tiles, WIDEST))
-    s.columns_each = ceil_div(s.tile_columns, s.column_parts)
-    s.line_blocks = ceil_div(lines, larger(1, tiles // s.columns_each))
-    s.lines_each = ceil_div(lines, s.line_blocks)
-    s.panel_parts = 1
-    s.tasks = p.groups * s.line_blocks * s.column_parts
-    if p.threads > 1 and s.tasks < 3 * p.threads:
-        s.panel_parts = smaller(s.panels, ceil_div(3 * p.threads, s.tasks))
-    s.tasks *= s.panel_parts
-    tiles = s.lines_each * s.columns_each
-    s.v_plane = off_pages(tiles * s.v_pitch, size)
-    s.m_plane = off_pages(tiles * s.m_pitch, size)
-    s.v_bytes = s.pieces * POSITIONS * s.v_plane * size
-    s.m_bytes = POSITIONS * s.m_plane * size
-    if p.channels_last:
-        s.band_bytes = PATCH * PATCH * p.channels * size
-    else:
-        s.band_bytes = (smaller(s.lines_each, s.tile_rows) * TILE + PATCH - TILE) * (
-            s.columns_each * TILE + PATCH - TILE) * lanes * size
-    s.band_bytes = larger(s.band_bytes, taps_bytes(s))
-    return s.v_bytes + s.m_bytes + s.band_bytes + FC_SLACK
+        outputs = p.samples * ceil_div(p.out_h, TILE) * ceil_div(p.out_w, TILE) * p.groups
+        tiles = smaller(tiles, larger(2 * s.height, ceil_div(outputs, 3 * p.threads)))
+    cut_tiles(s, larger(1, tiles))
+    d.panel_parts, d.tasks = 1, p.groups * s.blocks
+    if p.threads > 1 and d.tasks < 3 * p.threads:
+        d.panel_parts = smaller(s.panels, ceil_div(3 * p.threads, d.tasks))
+        d.tasks *= d.panel_parts
+    return s.pieces * s.v_bytes + s.m_bytes + larger(s.band_bytes, taps_bytes(s)) + FC_SLACK
 
 
 cdef int compute_again(const Problem *p, const char *wild) noexcept nogil:
@@ -445,26 +298,25 @@ cdef int compute_again(const Problem *p, const char *wild) noexcept nogil:
 
 
 cdef int run_winograd(const Problem *p) noexcept nogil:
-    cdef Winograd s
+    cdef Forward d
     cdef int failed = -1
     cdef bint own
     cdef Py_ssize_t workspace
-    cut_weights(&s, p)
-    workspace = plan_winograd(&s)
-    own = (p.packed == NULL and s.line_blocks * s.column_parts <= FEW_BLOCKS
-           and winograd_bytes(p) >= LARGE_BYTES)
-    s.packed = NULL
+    cut_weights(&d.w, p)
+    workspace = plan_forward(&d)
+    own = (p.packed == NULL and d.w.blocks <= FEW_BLOCKS and winograd_bytes(p) >= LARGE_BYTES)
+    d.packed = NULL
     if own:
-        workspace += s.u_bytes
+        workspace += d.w.u_bytes
     else:
-        s.packed = take_packed(p, winograd_bytes(p), pack_winograd)
-    s.wild = <char *> fc_workspace_take(p.samples)
-    if s.wild != NULL and (own or s.packed != NULL):
-        memset(s.wild, 0, p.samples)
-        failed = parallel_for(winograd_task, &s, s.tasks, p.threads, workspace)
-    if s.packed != NULL:
-        give_packed(p, s.packed)
+        d.packed = take_packed(p, winograd_bytes(p), pack_winograd)
+    d.wild = <char *> fc_workspace_take(p.samples)
+    if d.wild != NULL and (own or d.packed != NULL):
+        memset(d.wild, 0, p.samples)
+        failed = parallel_for(winograd_task, &d, d.tasks, p.threads, workspace)
+    if d.packed != NULL:
+        give_packed(p, d.packed)
     if not failed:
-        failed = compute_again(p, s.wild)
-    fc_workspace_give(s.wild)
+        failed = compute_again(p, d.wild)
+    fc_workspace_give(d.wild)
     return failed

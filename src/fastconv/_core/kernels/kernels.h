@@ -111,6 +111,11 @@ typedef struct {
     int (*winograd_output)(const void *from, ptrdiff_t plane, ptrdiff_t filters, const void *bias,
                            int relu, void *to, ptrdiff_t row, ptrdiff_t pixel, ptrdiff_t rows,
                            ptrdiff_t columns);
+    /* `rows` x `columns` of 4 x 4 elements of a gradient, the others 0: to[p][f], f < filters */
+    void (*winograd_gradient)(const void *from, ptrdiff_t row, ptrdiff_t pixel, ptrdiff_t filters,
+                              ptrdiff_t rows, ptrdiff_t columns, void *to, ptrdiff_t plane);
+    /* a vector of from[p]: the gradient of tap 3 * row + column at to[. * step] */
+    void (*winograd_kernel)(const void *from, ptrdiff_t plane, void *to, ptrdiff_t step);
 } fc_kernels;
 
 enum { FC_FLOAT32, FC_FLOAT64, FC_INT64, FC_DTYPES };

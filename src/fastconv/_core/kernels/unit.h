@@ -69,7 +69,8 @@
 
 #define WINOGRAD                                                                                   \
     .winograd_weights = NAME(winograd_weights), .winograd_input = NAME(winograd_input),            \
-    .winograd_output = NAME(winograd_output)
+    .winograd_output = NAME(winograd_output), .winograd_gradient = NAME(winograd_gradient),        \
+    .winograd_kernel = NAME(winograd_kernel)
 #define TAPS_ENTRY(h, v) [h][v] = NAME(taps_##h##x##v),
 #define ROWS_ENTRY(h, v) [h][v] = NAME(rows_##h##x##v),
 #define DOT_ENTRY(h, f) [h][f] = NAME(dot_##h##x##f),

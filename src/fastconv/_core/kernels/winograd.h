@@ -2,6 +2,8 @@
  *
  *   y = A' [ (G g G') * (B' d B) ] A        d 6 x 6 of the image, g the kernel, * element by element
  *
+ * The gradient of the kernel is the transposed map:  G' [ (A dy A') * (B' d B) ] G, summed over tiles.
+ *
  * One product is one of 36 positions; over channels and tiles the products are 36 multiplications
  * of matrices, which the driver does.  Lanes are channels of d, and filters of g and y.
  *
@@ -57,6 +59,26 @@ INLINE void NAME(winograd_m)(const vec m[6], vec to[4]) {
     to[3] = (T)0.5 * a_odd + (T)2 * b_odd + m[5];
 }
 
+/* to = A y */
+INLINE void NAME(winograd_y)(const vec y[4], vec to[6]) {
+    const vec a_even = y[0] + (T)0.5 * y[2], a_odd = ROOT_HALF * (y[1] + (T)0.5 * y[3]);
+    const vec b_even = y[0] + (T)2 * y[2], b_odd = ROOT_TWO * (y[1] + (T)2 * y[3]);
+    to[0] = y[0];
+    to[1] = a_even + a_odd;
+    to[2] = a_even - a_odd;
+    to[3] = b_even + b_odd;
+    to[4] = b_even - b_odd;
+    to[5] = y[3];
+}
+
+/* to = G' x */
+INLINE void NAME(winograd_x)(const vec x[6], vec to[3]) {
+    const vec a_even = x[1] + x[2], b_even = x[3] + x[4];
+    to[0] = x[0] - (T)(2.0 / 3) * a_even + (T)(1.0 / 6) * b_even;
+    to[1] = (ROOT_TWO / 6) * (x[3] - x[4]) - (ROOT_HALF * (T)(2.0 / 3)) * (x[1] - x[2]);
+    to[2] = x[5] + (T)(1.0 / 3) * (b_even - a_even);
+}
+
 INLINE void NAME(winograd_input_lanes)(const T *from, ptrdiff_t row, ptrdiff_t pixel,
                                        ptrdiff_t count, T *to, ptrdiff_t plane) {
     vec half[6][6];
@@ -100,6 +122,59 @@ static void NAME(winograd_weights)(const void *source, ptrdiff_t step, void *tar
         vec made[6];
         NAME(winograd_g)(half[i], made);
         UNROLL for (int j = 0; j < 6; j++) NAME(store)(to + (6 * i + j) * plane, made[j]);
+    }
+}
+
+INLINE void NAME(winograd_gradient_lanes)(const T *from, ptrdiff_t row, ptrdiff_t pixel,
+                                          ptrdiff_t count, ptrdiff_t rows, ptrdiff_t columns,
+                                          T *to, ptrdiff_t plane) {
+    vec half[6][4];
+    for (int j = 0; j < 4; j++) {
+        vec y[4], made[6];
+        UNROLL for (int i = 0; i < 4; i++) y[i] =
+            i < rows && j < columns ? NAME(load_upto)(from + i * row + j * pixel, count) : (vec){0};
+        NAME(winograd_y)(y, made);
+        UNROLL for (int i = 0; i < 6; i++) half[i][j] = made[i];
+    }
+    for (int i = 0; i < 6; i++) {
+        vec made[6];
+        NAME(winograd_y)(half[i], made);
+        UNROLL for (int j = 0; j < 6; j++) NAME(store)(to + (6 * i + j) * plane, made[j]);
+    }
+}
+
+static void NAME(winograd_gradient)(const void *source, ptrdiff_t row, ptrdiff_t pixel,
+                                    ptrdiff_t filters, ptrdiff_t rows, ptrdiff_t columns,
+                                    void *target, ptrdiff_t plane) {
+    const T *const from = source;
+    T *const to = target;
+    ptrdiff_t f = 0;
+    for (; f + VL <= filters; f += VL) {
+        if (rows >= 4 && columns >= 4)
+            NAME(winograd_gradient_lanes)(from + f, row, pixel, VL, 4, 4, to + f, plane);
+        else
+            NAME(winograd_gradient_lanes)(from + f, row, pixel, VL, rows, columns, to + f, plane);
+    }
+    if (f < filters)
+        NAME(winograd_gradient_lanes)(from + f, row, pixel, filters - f, rows, columns, to + f,
+                                      plane);
+}
+
+static void NAME(winograd_kernel)(const void *source, ptrdiff_t plane, void *target,
+                                  ptrdiff_t step) {
+    const T *const from = source;
+    T *const to = target;
+    vec half[3][6];
+    for (int j = 0; j < 6; j++) {
+        vec x[6], made[3];
+        UNROLL for (int i = 0; i < 6; i++) x[i] = NAME(load)(from + (6 * i + j) * plane);
+        NAME(winograd_x)(x, made);
+        UNROLL for (int i = 0; i < 3; i++) half[i][j] = made[i];
+    }
+    UNROLL for (int i = 0; i < 3; i++) {
+        vec made[3];
+        NAME(winograd_x)(half[i], made);
+        UNROLL for (int j = 0; j < 3; j++) NAME(store)(to + (3 * i + j) * step, made[j]);
     }
 }
 
