@@ -20,8 +20,9 @@ PACKAGE = ROOT / "src" / "fastconv"
 FLOORS = {
     "__init__": {"_version", "ops", "threads"},
     "ops": {"plan", "threads", "geometry", "errors"},
-    "plan": {"by_taps", "_core", "threads", "geometry", "errors"},
+    "plan": {"by_taps", "relaid", "_core", "threads", "geometry", "errors"},
     "by_taps": {"_core", "threads", "geometry"},
+    "relaid": {"_core", "threads", "geometry"},
     "threads": {"_core", "cpus", "_version", "geometry", "errors"},
     "memory": {"_core"},
     "cpus": {"errors"},

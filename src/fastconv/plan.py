@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import by_taps
+from . import by_taps, relaid
 from ._core import conv, pool, pool_gradients, relu, runtime, weights
 from .geometry import ConvGeometry, PoolGeometry
 from .threads import current, current_precision, useful_threads
@@ -192,8 +192,42 @@ def _tiles_pay(gradient: bool) -> Callable[[ConvGeometry], bool]:
     return accepts
 
 
+def _native(op: str, geometry: ConvGeometry) -> Row:
+    """Return the first row that takes images in the layout they have, and is direct."""
+    rows = (row for row in ROWS[op] if row.direct and row.name != "relaid")
+    return next(row for row in rows if row.accepts(geometry))
+
+
+def _better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
+    """Whether the other layout is so much faster that copies pay; measured."""
+
+    def accepts(geometry: ConvGeometry) -> bool:
+        g = geometry
+        if not relaid.fits(g):
+            return False
+        channels, filters = g.channels // g.groups, g.filters // g.groups
+        strided = g.stride_h * g.stride_w > 1
+        if _channels_last(g):  # few channels a group: most lanes would be idle
+            if op == "grad_x" and channels <= 4 and g.groups == 1:
+                return True
+            native = _depthwise_last(g) and (op == "forward" or (op == "grad_x" and not strided))
+            return g.groups > 1 and channels <= 8 and not native
+        # maps so small that vectors of their pixels would be short
+        if g.groups > 1 or min(channels, filters) < 16 or op == "grad_w":
+            return False
+        pixels = g.out_h * g.out_w if op == "forward" else g.height * g.width
+        if g.kernel_h * g.kernel_w == 1:
+            return pixels <= 36
+        if op == "forward":
+            return pixels <= 64 and channels * filters < 8192
+        return pixels <= 100 and (strided or channels * filters <= 8192)
+
+    return accepts
+
+
 FORWARD = (
     Row("winograd", _tiles_pay(gradient=False), _forward_by("winograd"), direct=False),
+    Row("relaid", _better_relaid("forward"), partial(relaid.forward, _native), packs=False),
     Row("depthwise", _depthwise_last, _forward_by("depthwise")),
     Row("rows", _channels_last, _forward_by("rows")),
     Row("direct", _band_pays(gradient=False), _forward_by("direct")),
@@ -202,6 +236,7 @@ FORWARD = (
 )
 GRAD_X = (
     Row("winograd", _tiles_pay(gradient=True), _grad_x_by("winograd"), direct=False),
+    Row("relaid", _better_relaid("grad_x"), partial(relaid.grad_x, _native)),
     Row(
         "depthwise",
         lambda geometry: _depthwise_last(geometry) and geometry.stride_h == geometry.stride_w == 1,
@@ -215,6 +250,7 @@ GRAD_X = (
 )
 GRAD_W = (
     Row("winograd", _tiles_pay(gradient=False), _grad_w_by_tiles, direct=False),
+    Row("relaid", _better_relaid("grad_w"), partial(relaid.grad_w, _native)),
     Row("dot", _few_filters, _grad_w_by("dot")),
     Row("lanes", _lanes_fit, _grad_w_by("lanes")),
     Row("taps", lambda geometry: True, by_taps.grad_w),
