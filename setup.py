@@ -33,7 +33,7 @@ if platform.machine() in ("x86_64", "AMD64"):
 MODULES = [
     *("runtime", "taps", "direct", "panels", "rows", "depthwise", "col2im", "conv"),
     *("lanes", "dot", "weights", "relu", "pool", "pool_rows", "pool_pixels", "pool_gradients"),
-    "recycling",
+    *("pool_shares", "recycling"),
 ]
 
 

@@ -3,3 +3,4 @@
 #include "tiles.h"
 #include "move.h"
 #include "window.h"
+#include "shares.h"

@@ -92,13 +92,17 @@
      .relu_gradient = NAME(relu_gradient),                                                         \
      .depthwise = NAME(depthwise),                                                                 \
      .sum_window = NAME(sum_window),                                                               \
-     .divide = NAME(divide)}
+     .divide = NAME(divide),                                                                       \
+     .sum_shares = NAME(sum_shares),                                                               \
+     .share_pairs = NAME(share_pairs),                                                             \
+     .scatter_shares = NAME(scatter_shares)}
 #define MAX_KERNELS                                                                                \
     {.itemsize = sizeof(T),                                                                        \
      .fill_lowest = NAME(fill_lowest),                                                             \
      .start = NAME(start),                                                                         \
      .fold = NAME(fold),                                                                           \
      .max_window = NAME(max_window),                                                               \
+     .max_codes = NAME(max_codes),                                                                 \
      .scatter_indices = NAME(scatter_indices)}
 
 #define NAME(name) name##_f32
@@ -109,6 +113,7 @@
 #define INTEGER 0
 #include "conv_kernels.h"
 #include "maximum.h"
+#include "codes.h"
 static const fc_kernels kernels_f32 = KERNELS;
 static const fc_max_kernels max_f32 = MAX_KERNELS;
 #include "next_dtype.h"
@@ -121,6 +126,7 @@ static const fc_max_kernels max_f32 = MAX_KERNELS;
 #define INTEGER 0
 #include "conv_kernels.h"
 #include "maximum.h"
+#include "codes.h"
 static const fc_kernels kernels_f64 = KERNELS;
 static const fc_max_kernels max_f64 = MAX_KERNELS;
 #include "next_dtype.h"
@@ -133,6 +139,7 @@ static const fc_max_kernels max_f64 = MAX_KERNELS;
 #define INTEGER 1
 #include "conv_kernels.h"
 #include "maximum.h"
+#include "codes.h"
 static const fc_kernels kernels_i64 = KERNELS;
 static const fc_max_kernels max_i64 = MAX_KERNELS;
 #include "next_dtype.h"
@@ -142,6 +149,7 @@ static const fc_max_kernels max_i64 = MAX_KERNELS;
 #define SUM_T uint8_t
 #define LOWEST INT8_MIN
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_i8 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -150,6 +158,7 @@ static const fc_max_kernels max_i8 = MAX_KERNELS;
 #define SUM_T uint16_t
 #define LOWEST INT16_MIN
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_i16 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -158,6 +167,7 @@ static const fc_max_kernels max_i16 = MAX_KERNELS;
 #define SUM_T uint32_t
 #define LOWEST INT32_MIN
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_i32 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -166,6 +176,7 @@ static const fc_max_kernels max_i32 = MAX_KERNELS;
 #define SUM_T uint8_t
 #define LOWEST 0
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_u8 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -174,6 +185,7 @@ static const fc_max_kernels max_u8 = MAX_KERNELS;
 #define SUM_T uint16_t
 #define LOWEST 0
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_u16 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -182,6 +194,7 @@ static const fc_max_kernels max_u16 = MAX_KERNELS;
 #define SUM_T uint32_t
 #define LOWEST 0
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_u32 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -190,6 +203,7 @@ static const fc_max_kernels max_u32 = MAX_KERNELS;
 #define SUM_T uint64_t
 #define LOWEST 0
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_u64 = MAX_KERNELS;
 #include "next_dtype.h"
 
