@@ -1,6 +1,6 @@
 """Gradients of max pools of which each maximum's tap is known by a code.
 
-    grad_x[y, z] = sum_{i, j} grad[i, j] where the tap of output (i, j) that reads (y, z) has its code
+    grad_x[y, z] = sum_{i, j} grad[i, j] where the tap that reads (y, z) has the code of (i, j)
 
 A pixel's outputs are added in their order, so this is what pool_gradients makes of indices.  Where
 channels come last, or windows lie side by side, every pixel of the image is written once, by what
