@@ -99,7 +99,9 @@ def max_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, indices, codes
         s.codes = <uint8_t *> cnp.PyArray_DATA(codes)
     if indices is not None:
         s.indices = <int64_t *> cnp.PyArray_DATA(indices)
-    s.coded = codes is not None or indices is not None and has_codes(g)
+    # also where nobody asks for them: with codes many pixels whose channels come last are one call
+    s.coded = codes is not None or has_codes(g) and (
+        indices is not None or g.channels_last and x.dtype.kind == "f")
     if s.coded:
         list_places(g, s.places)
         s.maximum.fill_lowest(s.lowest, 1)

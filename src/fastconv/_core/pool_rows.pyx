@@ -111,10 +111,12 @@ cdef Strip make_strip(const Pool *s, Py_ssize_t plane, Py_ssize_t row, Py_ssize_
         last, step = top + (rows - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h, 1
     y = strip.first
     while y <= smaller(last, g.height - 1):
-        fill(s, memory, left)
+        if left:
+            fill(s, memory, left)
         copy_bytes(memory + left * s.size, x + (y * g.width + side + left) * s.size,
                    inside * s.size)
-        fill(s, memory + (left + inside) * s.size, right)
+        if right:
+            fill(s, memory + (left + inside) * s.size, right)
         memory += strip.pitch
         y += step
     return strip

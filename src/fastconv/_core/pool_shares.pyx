@@ -15,7 +15,7 @@ cimport numpy as cnp
 from fastconv._core.conv cimport kernels_of
 from fastconv._core.problem cimport ceil_div, larger, share, smaller
 from fastconv._core.runtime cimport fc_kernels, fc_share
-from fastconv._core.windows cimport CODES, Geometry, list_places, run
+from fastconv._core.windows cimport CODES, Geometry, list_places, outputs_inside, run
 
 cnp.import_array()
 
@@ -64,41 +64,67 @@ cdef inline void find_rows(const Shares *s, Takers *rows, Py_ssize_t y) noexcept
 # ---------------------------------------------------------------------------- channels last
 
 cdef void pixels_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    # rows of the image, the columns of a row by their phase: those have the same taps
+    # rows of the image
     cdef const Shares *s = <const Shares *> context
     cdef const Geometry *g = &s.geometry
-    cdef Py_ssize_t lines = g.samples * g.height, row = g.width * g.channels * s.size, line, phase
+    cdef Py_ssize_t lines = g.samples * g.height, row = g.width * g.channels * s.size, line
+    cdef Py_ssize_t first = 0, stop = g.out_w  # the outputs all of whose columns are inside
     cdef Takers rows
+    outputs_inside(g, 0, &first, &stop)
+    outputs_inside(g, g.kernel_w - 1, &first, &stop)
     for line in range(share(lines, s.tasks, task), share(lines, s.tasks, task + 1)):
         find_rows(s, &rows, line % g.height)
         if rows.count == 0:
             memset(s.out + line * row, 0, row)
-            continue
-        for phase in range(smaller(g.stride_w, g.width)):
-            phase_of_row(s, &rows, line, phase)
+        elif rows.count == 1 and g.stride_w == g.kernel_w and g.dilation_w == 1 and first < stop:
+            windows_of_row(s, &rows, line, first, stop)
+        else:
+            phases_of_row(s, &rows, line, 0, g.width)
 
 
-cdef void phase_of_row(const Shares *s, const Takers *rows, Py_ssize_t line,
-                       Py_ssize_t phase) noexcept nogil:
-    # columns phase, phase + stride_w, ...: the middle ones have all of their outputs
+cdef void windows_of_row(const Shares *s, const Takers *rows, Py_ssize_t line, Py_ssize_t first,
+                         Py_ssize_t stop) noexcept nogil:
+    # windows side by side, from end to end; what is left at both sides is less than one of them
     cdef const Geometry *g = &s.geometry
-    cdef Py_ssize_t pixels = ceil_div(g.width - phase, g.stride_w), left = 0, right = pixels, k, p
+    cdef Py_ssize_t left = first * g.stride_w - g.pad_left, right = stop * g.stride_w - g.pad_left
+    cdef Py_ssize_t at = (line // g.height * g.out_h + rows.outputs[0]) * g.out_w + first
+    s.kernels.share_windows(s.grad + at * g.channels * s.size, s.codes + at * g.channels,
+                            rows.taps[0] * g.kernel_w, g.kernel_w, stop - first, g.channels,
+                            s.out + (line * g.width + left) * g.channels * s.size)
+    phases_of_row(s, rows, line, 0, left)
+    phases_of_row(s, rows, line, right, g.width)
+
+
+cdef void phases_of_row(const Shares *s, const Takers *rows, Py_ssize_t line, Py_ssize_t first,
+                        Py_ssize_t stop) noexcept nogil:
+    # columns first..stop-1, those together that are a stride apart: they have the same taps
+    cdef const Geometry *g = &s.geometry
+    cdef Py_ssize_t column
+    for column in range(first, smaller(first + g.stride_w, stop)):
+        phase_of_row(s, rows, line, column, ceil_div(stop - column, g.stride_w))
+
+
+cdef void phase_of_row(const Shares *s, const Takers *rows, Py_ssize_t line, Py_ssize_t column,
+                       Py_ssize_t pixels) noexcept nogil:
+    # columns column, column + stride_w, ...: the middle ones have all of their outputs
+    cdef const Geometry *g = &s.geometry
+    cdef Py_ssize_t left = 0, right = pixels, k, p
     cdef Takers columns
-    find_takers(&columns, phase + g.pad_left, g.kernel_w, g.stride_w, g.dilation_w)
+    find_takers(&columns, column + g.pad_left, g.kernel_w, g.stride_w, g.dilation_w)
     for k in range(columns.count):
         left = larger(left, -columns.outputs[k])
         right = smaller(right, g.out_w - columns.outputs[k])
     left = smaller(left, pixels)
     right = larger(left, right)
     for p in range(left):
-        sum_pixels(s, rows, &columns, line, phase, p, 1)
-    sum_pixels(s, rows, &columns, line, phase, left, right - left)
+        sum_pixels(s, rows, &columns, line, column, p, 1)
+    sum_pixels(s, rows, &columns, line, column, left, right - left)
     for p in range(right, pixels):
-        sum_pixels(s, rows, &columns, line, phase, p, 1)
+        sum_pixels(s, rows, &columns, line, column, p, 1)
 
 
 cdef void sum_pixels(const Shares *s, const Takers *rows, const Takers *columns, Py_ssize_t line,
-                     Py_ssize_t phase, Py_ssize_t p, Py_ssize_t pixels) noexcept nogil:
+                     Py_ssize_t column, Py_ssize_t p, Py_ssize_t pixels) noexcept nogil:
     # `pixels` of a phase from the p-th on; of one alone, outputs that there are not are left out
     cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t k, c, j, at, count = 0, first = line // g.height * g.out_h
@@ -112,7 +138,7 @@ cdef void sum_pixels(const Shares *s, const Takers *rows, const Takers *columns,
                 shares[count].codes = s.codes + at
                 shares[count].tap = rows.taps[k] * g.kernel_w + columns.taps[c]
                 count += 1
-    at = (line * g.width + phase + p * g.stride_w) * g.channels
+    at = (line * g.width + column + p * g.stride_w) * g.channels
     s.kernels.sum_shares(shares, count, pixels, g.channels, s.out + at * s.size,
                          g.stride_w * g.channels)
 

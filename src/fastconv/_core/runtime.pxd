@@ -89,6 +89,8 @@ cdef extern from "kernels/kernels.h" nogil:
                        Py_ssize_t) noexcept nogil
         void (*sum_shares)(const fc_share *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
                            Py_ssize_t) noexcept nogil
+        void (*share_windows)(const void *, const uint8_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                              Py_ssize_t, void *) noexcept nogil
         void (*share_pairs)(const void *, const uint8_t *, Py_ssize_t, void *,
                             Py_ssize_t) noexcept nogil
         void (*scatter_shares)(const void *, const uint8_t *, const int64_t *, Py_ssize_t,

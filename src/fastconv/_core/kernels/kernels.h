@@ -122,6 +122,10 @@ typedef struct {
      * p < pixels, q < count */
     void (*sum_shares)(const fc_share *share, ptrdiff_t shares, ptrdiff_t pixels, ptrdiff_t count,
                        void *to, ptrdiff_t advance);
+    /* to[(p * columns + s) * count + q] = grad[n] where codes[n] is tap + s, else 0, for
+     * n = p * count + q; p < pixels, s < columns, q < count */
+    void (*share_windows)(const void *grad, const uint8_t *codes, ptrdiff_t tap, ptrdiff_t columns,
+                          ptrdiff_t pixels, ptrdiff_t count, void *to);
     /* to[2 * q + s] = grad[q] where codes[q] is tap + s, else 0; s < 2, q < count */
     void (*share_pairs)(const void *grad, const uint8_t *codes, ptrdiff_t tap, void *to,
                         ptrdiff_t count);

@@ -2,6 +2,7 @@
  * code, everything else is 0.
  *
  * sum_shares:     to[p, q] = sum_k (codes_k[p, q] == tap_k ? grad_k[p, q] : 0)    pixels
+ * share_windows:  to[p, s, q] = codes[p, q] == tap + s ? grad[p, q] : 0         pixels side by side
  * share_pairs:    to[2q + s] = codes[q] == tap + s ? grad[q] : 0       windows side by side
  * scatter_shares: to[i * ldt + q * step + places[codes[i, q]]] += grad[i, q]   any windows
  *
@@ -44,6 +45,37 @@ static void NAME(sum_shares)(const fc_share *share, ptrdiff_t shares, ptrdiff_t 
         NAME(sum_body)(share, 1, pixels, count, to, advance);
     else
         NAME(sum_body)(share, shares, pixels, count, to, advance);
+}
+
+INLINE void NAME(windows_vector)(const T *grad, const uint8_t *codes, ptrdiff_t tap,
+                                 const ptrdiff_t columns, T *to, ptrdiff_t ldt,
+                                 const ptrdiff_t count) {
+    const lane_vec code = NAME(load_codes)(codes, count);
+    for (ptrdiff_t s = 0; s < columns; s++) {
+        const vec share = NAME(share_upto)(grad, code, tap + s, count);
+        NAME(store_upto)(to + s * ldt, (vec){0} + share, count);
+    }
+}
+
+INLINE void NAME(windows_body)(const T *grad, const uint8_t *codes, ptrdiff_t tap,
+                               const ptrdiff_t columns, ptrdiff_t pixels, ptrdiff_t count, T *to) {
+    const ptrdiff_t last = count - VL;
+    for (ptrdiff_t p = 0; p < pixels; p++, grad += count, codes += count, to += columns * count) {
+        for (ptrdiff_t q = 0; q < last; q += VL)
+            NAME(windows_vector)(grad + q, codes + q, tap, columns, to + q, count, VL);
+        if (last >= 0)
+            NAME(windows_vector)(grad + last, codes + last, tap, columns, to + last, count, VL);
+        else
+            NAME(windows_vector)(grad, codes, tap, columns, to, count, count);
+    }
+}
+
+static void NAME(share_windows)(const void *grad, const uint8_t *codes, ptrdiff_t tap,
+                                ptrdiff_t columns, ptrdiff_t pixels, ptrdiff_t count, void *to) {
+    if (columns == 2)
+        NAME(windows_body)(grad, codes, tap, 2, pixels, count, to);
+    else
+        NAME(windows_body)(grad, codes, tap, columns, pixels, count, to);
 }
 
 INLINE void NAME(pairs_vector)(const T *grad, const uint8_t *codes, ptrdiff_t tap, T *to,

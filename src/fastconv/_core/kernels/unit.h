@@ -94,6 +94,7 @@
      .sum_window = NAME(sum_window),                                                               \
      .divide = NAME(divide),                                                                       \
      .sum_shares = NAME(sum_shares),                                                               \
+     .share_windows = NAME(share_windows),                                                         \
      .share_pairs = NAME(share_pairs),                                                             \
      .scatter_shares = NAME(scatter_shares)}
 #define MAX_KERNELS                                                                                \
