@@ -104,66 +104,6 @@ INLINE void NAME(store_even)(T *to, vec value, ptrdiff_t high) {
 }
 #endif
 
-/* A byte a lane: codes of taps, as they lie and as wide as lanes, or masks, are. */
-#undef byte_vec
-#undef lane_vec
-#define byte_vec NAME(byte_vec)
-#define lane_vec NAME(lane_vec)
-typedef uint8_t byte_vec __attribute__((vector_size(VECTOR_BYTES / sizeof(T))));
-#if T_BYTES == 4
-typedef int32_t lane_vec __attribute__((vector_size(VECTOR_BYTES)));
-#else
-typedef int64_t lane_vec __attribute__((vector_size(VECTOR_BYTES)));
-#endif
-
-INLINE lane_vec NAME(broadcast_code)(ptrdiff_t code) {
-    return (int)code - (lane_vec){0};
-}
-
-/* compilers take __builtin_convertvector of bytes apart, hence instructions by name */
-#if defined(__AVX512F__)
-INLINE lane_vec NAME(load_codes)(const uint8_t *from, ptrdiff_t count) {
-    const __m128i bytes = _mm_maskz_loadu_epi8((__mmask16)LANE_MASK(count < VL ? count : VL), from);
-    if (sizeof(T) == 4)
-        return (lane_vec)_mm512_cvtepu8_epi32(bytes);
-    return (lane_vec)_mm512_cvtepu8_epi64(bytes);
-}
-INLINE void NAME(store_codes)(uint8_t *to, lane_vec value, ptrdiff_t count) {
-    const __m128i bytes = sizeof(T) == 4 ? _mm512_cvtepi32_epi8((__m512i)value)
-                                         : _mm512_cvtepi64_epi8((__m512i)value);
-    _mm_mask_storeu_epi8(to, (__mmask16)LANE_MASK(count < VL ? count : VL), bytes);
-}
-#else
-INLINE lane_vec NAME(load_codes)(const uint8_t *from, ptrdiff_t count) {
-    uint8_t part[FC_MAX_LANES] = {0};
-    const uint8_t *at = from;
-    if (count < VL) {
-        for (ptrdiff_t q = 0; q < count; q++)
-            part[q] = from[q];
-        at = part;
-    }
-#if defined(__AVX2__)
-    if (sizeof(T) == 4)
-        return (lane_vec)_mm256_cvtepu8_epi32(_mm_loadu_si64(at));
-    return (lane_vec)_mm256_cvtepu8_epi64(_mm_loadu_si32(at));
-#else
-    lane_vec codes;
-    for (ptrdiff_t q = 0; q < VL; q++)
-        codes[q] = at[q];
-    return codes;
-#endif
-}
-INLINE void NAME(store_codes)(uint8_t *to, lane_vec value, ptrdiff_t count) {
-    const byte_vec codes = __builtin_convertvector(value, byte_vec);
-    if (count >= VL) {
-        __builtin_memcpy(to, &codes, sizeof codes);
-    } else {
-        for (ptrdiff_t q = 0; q < count; q++)
-            to[q] = codes[q];
-    }
-}
-#endif
-
 INLINE vec NAME(load_part)(const T *from, ptrdiff_t count) {
     return NAME(load_lanes)(from, 0, count);
 }
