@@ -1,7 +1,7 @@
 /* A byte a lane: codes of taps, bytes in memory and in registers as wide as lanes, or masks, are.
  *
  * Compilers take vectors of so few bytes apart one by one, hence instructions by name, and where
- * there are none, zips with zeros and every second lane.
+ * there are none, zips with zeros.
  */
 #undef lane_vec
 #define lane_vec NAME(lane_vec)
@@ -61,28 +61,22 @@ INLINE lane_vec NAME(widen)(uint64_t bytes) {
 #endif
 }
 
+/* the lowest byte of each lane, as they lie in memory */
 INLINE uint64_t NAME(narrow)(lane_vec codes) {
 #if defined(__AVX2__)
-    /* the lowest byte of each lane to the front of each half */
+    /* those of each half to its front */
     const __m256i bytes = _mm256_shuffle_epi8(
         (__m256i)codes, sizeof(T) == 4 ? _mm256_set1_epi32(0x0c080400) : _mm256_set1_epi16(0x0800));
     const __m128i low = _mm256_castsi256_si128(bytes), high = _mm256_extracti128_si256(bytes, 1);
     if (sizeof(T) == 4)
         return ((NAME(u64))_mm_unpacklo_epi32(low, high))[0];
     return ((NAME(u64))_mm_unpacklo_epi16(low, high))[0];
-#elif __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    NAME(u32) four = (NAME(u32))codes;
-    if (sizeof(T) == 8)
-        four = __builtin_shufflevector(four, four, 0, 2, 0, 2);
-    const NAME(u16) two =
-        __builtin_shufflevector((NAME(u16))four, (NAME(u16))four, 0, 2, 4, 6, 0, 2, 4, 6);
-    return ((NAME(u64))__builtin_shufflevector((NAME(u8))two, (NAME(u8))two, 0, 2, 4, 6, 8, 10, 12,
-                                               14, 0, 2, 4, 6, 8, 10, 12, 14))[0];
 #else
-    NAME(u8) bytes = {0};
-    for (ptrdiff_t q = 0; q < VL; q++)
-        bytes[q] = (uint8_t)codes[q];
-    return ((NAME(u64))bytes)[0];
+    typedef uint8_t byte_vec __attribute__((vector_size(VECTOR_BYTES / sizeof(T))));
+    const byte_vec few = __builtin_convertvector(codes, byte_vec);
+    uint64_t bytes = 0;
+    __builtin_memcpy(&bytes, &few, sizeof few);
+    return bytes;
 #endif
 }
 

@@ -54,9 +54,9 @@ INLINE void NAME(codes_vector)(const void *const *rows, const fc_windows *w, con
         const T *row = (const T *)rows[r] + from;
         for (ptrdiff_t s = 0; s < kw; s++, row += w->spread) {
             const vec x = step == 1 ? NAME(load_upto)(row, count) : NAME(load_even)(row, count);
-            const lane_vec replaces = REPLACES(x, best);
-            best = (vec)((replaces & (lane_vec)x) | (~replaces & (lane_vec)best));
-            code = (replaces & tap) | (~replaces & code);
+            const lane_vec keeps = KEEPS(x, best);
+            best = (vec)((keeps & (lane_vec)best) | (~keeps & (lane_vec)x));
+            code = (keeps & code) | (~keeps & tap);
             tap += 1;
         }
         tap += NAME(broadcast_code)(w->pitch - kw);
