@@ -89,6 +89,8 @@ INLINE void NAME(codes_pixels)(const void *const *rows, const fc_windows *w, con
             NAME(codes_vectors)(rows, w, kh, kw, step, p * w->advance, out, codes);
             continue;
         }
+#else
+        (void)kh, (void)kw;
 #endif
         NAME(codes_body)(rows, w, step, p * w->advance, out, codes);
     }
