@@ -295,4 +295,7 @@ POOL_CASES = (
     PoolCase("dilation_uncounted", (1, 3, 13, 12), (2, 3), 2, (0, 1), (3, 2), True, False),
     PoolCase("tall", (1, 2, 300, 5), 3, 2, 1),
     PoolCase("global_7x7", (2, 64, 7, 7), 7),
+    # as many taps as a byte has numbers for, and one more
+    PoolCase("15x17_s6", (1, 3, 22, 30), (15, 17), 6, (2, 4)),
+    PoolCase("16x16_s5", (1, 3, 24, 26), 16, 5, (3, 4)),
 )

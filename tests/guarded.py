@@ -100,6 +100,14 @@ def pool(case, dtype, data_format, side):
     plan.max_pool(geometry, x, out, indices)
     assert plan.max_pool_grad_x(geometry, grad, indices, grad_x)
     filled(out, grad_x)
+    if plan.max_pool_codes_fit(geometry):
+        out, codes = out_like(grad, side), out_like(grad, side, np.uint8)
+        plan.max_pool_codes(geometry, x, out, codes, True)
+        filled(out)
+        if x.dtype in ("float32", "float64", "int64"):
+            grad_x = out_like(x, side)
+            plan.max_pool_codes_grad_x(geometry, grad, codes, grad_x)
+            filled(grad_x)
     if x.dtype.kind == "f":
         out, grad_x = out_like(grad, side), out_like(x, side)
         plan.avg_pool(geometry, x, out)

@@ -28,6 +28,7 @@ geometry = pool_geometry("test", shape, *sizes, data_format)
 x, grad_x = np.ones((2, *shape), dtype)
 out = np.ones(geometry.out_shape, dtype)
 indices = np.ones(geometry.out_shape, np.int64)
+codes = np.ones(geometry.out_shape, np.uint8)
 fc.set_num_threads(1)
 before = peak()
 {calls}
@@ -37,6 +38,8 @@ CALLS = {
     "max": "plan.max_pool(geometry, x, out, None)",
     "indices": "plan.max_pool(geometry, x, out, indices)",
     "max_grad": "plan.max_pool_grad_x(geometry, out, indices, grad_x)",
+    "codes": "plan.max_pool_codes(geometry, x, out, codes, True)",
+    "codes_grad": "plan.max_pool_codes_grad_x(geometry, out, codes, grad_x)",
     "avg": "plan.avg_pool(geometry, x, out)",
     "avg_grad": "plan.avg_pool_grad_x(geometry, out, grad_x)",
 }
@@ -47,11 +50,16 @@ LARGEST = PoolCase("largest_window", (1, 2, 3000, 3000), 3000, None, 1)
 APART = PoolCase("taps_far_apart", (1, 1, 3000, 3000), 3, 100, 1000, 1000)
 MANY = PoolCase("many_channels", (1, 2_500_000, 2, 2), 2)
 ALL = " ".join(CALLS)
+OF_ROWS = "max indices codes codes_grad avg"
+UNCODED = " ".join(name for name in CALLS if "codes" not in name)  # windows of too many taps
 # each kind of workspace that grows with an axis where nothing bounds it
 CASES = [
     *((WIDE, "float32", data_format, ALL) for data_format in ("NCHW", "NHWC")),
-    *((TALL, "float32", data_format, "max avg") for data_format in ("NCHW", "NHWC")),
-    *((LARGE, "float64", data_format, ALL) for data_format in ("NCHW", "NHWC")),
+    *(
+        (TALL, "float32", data_format, "max indices codes codes_grad avg")
+        for data_format in ("NCHW", "NHWC")
+    ),
+    *((LARGE, "float64", data_format, UNCODED) for data_format in ("NCHW", "NHWC")),
     *((LARGEST, "float32", data_format, "max avg") for data_format in ("NCHW", "NHWC")),
     (APART, "float32", "NCHW", ALL),
     (MANY, "float64", "NHWC", ALL),

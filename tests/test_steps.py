@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from arrays import assert_same, generator
 
+from fastconv import activations
 from fastconv.layers import (
     Activation,
     Add,
@@ -27,6 +28,7 @@ BEFORE = {
 MAXIMUM = {
     "pool": lambda: MaxPooling2D(2, dtype="float64"),
     "overlapping": lambda: MaxPooling2D(3, 2, padding="same", dtype="float64"),
+    "more_taps_than_a_byte_has_numbers": lambda: MaxPooling2D(17, 2, "same", dtype="float64"),
     "global": lambda: GlobalMaxPooling2D(dtype="float64"),
 }
 
@@ -63,6 +65,16 @@ def test_a_maximum_stands_for_the_relu_before_it(before, maximum):
         assert_same(got, expected)
     for got, expected in zip(model.weight_gradients(grad, saved), want, strict=True):
         assert_same(got, expected)
+
+
+@pytest.mark.parametrize("maximum", MAXIMUM)
+def test_no_relu_is_gone_back_through(maximum, monkeypatch):
+    layers = [*BEFORE["Activation"](), MAXIMUM[maximum]()]
+    model = Sequential([Input((9, 8, 2), dtype="float64"), *layers])
+    y, saved = model.forward(np.ones((3, 9, 8, 2)), Training())
+    monkeypatch.delattr(type(activations.relu), "gradient")
+    grad_x, _ = model.backward(np.ones_like(y), saved)
+    assert grad_x.shape == (3, 9, 8, 2)
 
 
 def test_what_the_relu_made_is_not_kept():

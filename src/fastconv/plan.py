@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import by_taps, relaid
-from ._core import conv, pool, pool_gradients, relu, runtime, weights
+from ._core import conv, pool, pool_gradients, pool_shares, relu, runtime, weights
 from .geometry import ConvGeometry, PoolGeometry
 from .threads import current, current_precision, useful_threads
 
@@ -354,7 +354,7 @@ def grad_w(
 def max_pool(geometry: PoolGeometry, x: Array, out: Array, indices: Array | None) -> None:
     """Fill out with the maxima, and indices with their places."""
     if out.size:
-        pool.max_pool(geometry.numbers, x, out, indices, current())
+        pool.max_pool(geometry.numbers, x, out, indices, None, False, current())
 
 
 def max_pool_grad_x(geometry: PoolGeometry, grad: Array, indices: Array, out: Array) -> bool:
@@ -362,6 +362,23 @@ def max_pool_grad_x(geometry: PoolGeometry, grad: Array, indices: Array, out: Ar
     if out.size == 0:
         return True
     return bool(pool_gradients.max_pool_grad_x(geometry.numbers, grad, indices, out, current()))
+
+
+def max_pool_codes_fit(geometry: PoolGeometry) -> bool:
+    """Whether maxima have codes: not where a window has more taps than a byte has numbers."""
+    return bool(pool.codes_fit(geometry.numbers))
+
+
+def max_pool_codes(geometry: PoolGeometry, x: Array, out: Array, codes: Array, relu: bool) -> None:
+    """Fill out with the maxima, and codes with their taps; with relu, of those above 0 alone."""
+    if out.size:
+        pool.max_pool(geometry.numbers, x, out, None, codes, relu, current())
+
+
+def max_pool_codes_grad_x(geometry: PoolGeometry, grad: Array, codes: Array, out: Array) -> None:
+    """Fill out with the gradient for x."""
+    if out.size:
+        pool_shares.max_pool_codes_grad_x(geometry.numbers, grad, codes, out, current())
 
 
 def avg_pool(geometry: PoolGeometry, x: Array, out: Array) -> None:

@@ -1,11 +1,11 @@
 """Pools: which driver runs, and with how much workspace."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 cimport numpy as cnp
 
 from fastconv._core.conv cimport kernels_of
-from fastconv._core.pool_pixels cimport pixels_task
+from fastconv._core.pool_pixels cimport coded_pixels_task, pixels_task
 from fastconv._core.pool_rows cimport cut_columns, cut_rows, indexed_rows_task, rows_task
 from fastconv._core.problem cimport smaller
 from fastconv._core.runtime cimport (
@@ -27,6 +27,8 @@ from fastconv._core.windows cimport (
     TAPS,
     Geometry,
     Pool,
+    has_codes,
+    list_places,
     padded_width,
     run,
     take_planes_as_images,
@@ -54,6 +56,8 @@ cdef Pool make_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out):
     s.average = NULL
     s.x, s.out = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
     s.indices = NULL
+    s.codes = NULL
+    s.coded = s.relu = False
     s.size = cnp.PyArray_ITEMSIZE(x)
     if not g.channels_last and padded_width(g, g.out_w) > 4 * g.width + 64:
         take_planes_as_images(g)
@@ -61,28 +65,49 @@ cdef Pool make_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out):
 
 
 cdef values(Pool *s, int threads):
+    # what needs one pass over the taps: maxima, with codes or without, and means
     cdef Geometry *g = &s.geometry
     if not g.channels_last:
         cut_columns(s)
-    if g.channels_last:
+    if g.channels_last and s.coded:
+        run(g, coded_pixels_task, s, &s.tasks, g.samples * g.out_h, threads, PIECE)
+    elif g.channels_last:
         run(g, pixels_task, s, &s.tasks, g.samples * g.out_h, threads,
             TAPS * sizeof(void *) + smaller(g.channels, PIECE) * s.size)
     else:
         cut_rows(s, threads)
         run(g, rows_task, s, &s.tasks, g.samples * g.channels * s.pieces * s.strips, threads,
-            s.widths_bytes + s.pointer_bytes + s.held * s.width * s.size)
+            s.beside_bytes + s.pointer_bytes + s.held * s.width * s.size)
 
 
-def max_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, indices, int threads):
-    """Fill out with the maxima, and indices with their places unless it is None."""
+def codes_fit(cnp.ndarray numbers):
+    """Whether every tap of a window has a code of a byte."""
+    return has_codes(<const Geometry *> cnp.PyArray_DATA(numbers))
+
+
+def max_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, indices, codes, bint relu,
+             int threads):
+    """Fill out with the maxima, indices with their places, codes with their taps, if there are any.
+
+    With relu the code of a maximum that is not above 0 is FC_NO_TAP.
+    """
     cdef Pool s = make_pool(numbers, x, out)
     cdef const Geometry *g = &s.geometry
     s.maximum = maximum_of(x)
-    if indices is None:
+    s.relu = relu
+    if codes is not None:
+        s.codes = <uint8_t *> cnp.PyArray_DATA(codes)
+    if indices is not None:
+        s.indices = <int64_t *> cnp.PyArray_DATA(indices)
+    # also where nobody asks for them: with codes many pixels whose channels come last are one call
+    s.coded = codes is not None or has_codes(g) and (
+        indices is not None or g.channels_last and x.dtype.kind == "f")
+    if s.coded:
+        list_places(g, s.places)
+        s.maximum.fill_lowest(s.lowest, 1)
+    if s.coded or indices is None:
         values(&s, threads)
-        return
-    s.indices = <int64_t *> cnp.PyArray_DATA(indices)
-    if g.channels_last:
+    elif g.channels_last:
         run(g, pixels_task, &s, &s.tasks, g.samples * g.out_h, threads,
             smaller(g.channels, PIECE) * sizeof(int64_t))
     else:

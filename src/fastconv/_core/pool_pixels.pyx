@@ -3,17 +3,22 @@
 Taps outside of the image are left out.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
-from fastconv._core.problem cimport share
+from fastconv._core.problem cimport larger, share, smaller
+from fastconv._core.runtime cimport fc_windows
 from fastconv._core.windows cimport (
+    CODES,
+    PIECE,
     TAPS,
     Geometry,
     Pool,
     columns_counted,
+    outputs_inside,
     pieces_of,
     rows_counted,
     taps_inside,
+    tell_places,
     window,
 )
 
@@ -99,7 +104,7 @@ cdef void add_taps(const Pool *s, const void **taps, Py_ssize_t listed, char *ou
 
 cdef void pixel_maxima(const Pool *s, const Pixel *p, Py_ssize_t first, Py_ssize_t count,
                        int64_t *code, Py_ssize_t at) noexcept nogil:
-    # the maxima's places too
+    # the maxima's places too, of windows whose taps no byte numbers
     cdef const Geometry *g = &s.geometry
     cdef const char *x = p.image + first * s.size
     cdef char *out = s.out + at * s.size
@@ -111,3 +116,51 @@ cdef void pixel_maxima(const Pool *s, const Pixel *p, Py_ssize_t first, Py_ssize
             t += 1
     for t in range(count):
         s.indices[at + t] = place(g, p, p.r0 + code[t] // columns, p.z0 + code[t] % columns)
+
+
+# ------------------------------------------------------------------------------------- codes
+
+cdef void coded_pixels_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
+    # maxima and the codes of their taps: many pixels a call where all of them have all columns
+    cdef const Pool *s = <const Pool *> context
+    cdef const Geometry *g = &s.geometry
+    cdef Py_ssize_t lines = g.samples * g.out_h, line, j, left = 0, right = g.out_w, pixels
+    cdef Py_ssize_t most = larger(1, PIECE // g.channels)
+    outputs_inside(g, 0, &left, &right)
+    outputs_inside(g, g.kernel_w - 1, &left, &right)
+    for line in range(share(lines, s.tasks, task), share(lines, s.tasks, task + 1)):
+        j = 0
+        while j < g.out_w:
+            pixels = 1
+            if left <= j < right:
+                pixels = smaller(most, right - j)
+            coded_pixels(s, line, j, pixels, <uint8_t *> workspace)
+            j += pixels
+
+
+cdef void coded_pixels(const Pool *s, Py_ssize_t line, Py_ssize_t j, Py_ssize_t pixels,
+                       uint8_t *codes) noexcept nogil:
+    cdef const Geometry *g = &s.geometry
+    cdef Pixel p = make_pixel(s, line, j)
+    cdef Py_ssize_t pieces = pieces_of(g.channels), piece, first, r, q, at
+    cdef const void *rows[CODES]
+    cdef fc_windows windows
+    windows.kernel_h, windows.kernel_w = p.r1 - p.r0, p.z1 - p.z0
+    windows.first, windows.pitch = p.r0 * g.kernel_w + p.z0, g.kernel_w
+    windows.step, windows.spread = 1, g.dilation_w * g.channels
+    windows.pixels, windows.advance = pixels, g.stride_w * g.channels
+    windows.relu = s.relu
+    for piece in range(pieces):
+        first = share(g.channels, pieces, piece)
+        windows.count = share(g.channels, pieces, piece + 1) - first
+        at = (line * g.out_w + j) * g.channels + first
+        for r in range(p.r0, p.r1):
+            rows[r - p.r0] = p.image + (place(g, &p, r, p.z0) * g.channels + first) * s.size
+        if s.codes != NULL:
+            codes = s.codes + at
+        s.maximum.max_codes(rows, &windows, s.out + at * s.size, codes)
+        if s.indices != NULL:
+            for q in range(pixels):
+                tell_places(s.places, codes + q * windows.count,
+                            place(g, &p, 0, 0) + q * g.stride_w, 0,
+                            s.indices + at + q * g.channels, windows.count)

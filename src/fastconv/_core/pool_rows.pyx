@@ -5,10 +5,11 @@ averages) around them, and that only where a window reaches there; above and bel
 out.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
 
-from fastconv._core.problem cimport ceil_div, larger, round_up, share, smaller
+from fastconv._core.problem cimport ceil_div, first_inside, larger, round_up, share, smaller
+from fastconv._core.runtime cimport fc_windows
 from fastconv._core.windows cimport (
     PIECE,
     Geometry,
@@ -20,11 +21,13 @@ from fastconv._core.windows cimport (
     rows_counted,
     take_planes_as_images,
     taps_inside,
+    tell_places,
     window,
 )
 
 cdef extern from "string.h" nogil:
     void *copy_bytes "memcpy"(void *, const void *, size_t)
+    int same_bytes "memcmp"(const void *, const void *, size_t)
 
 cdef enum:
     STRIP_BYTES = 1 << 17    # of padded rows, where windows are small
@@ -47,7 +50,11 @@ cdef void cut_columns(Pool *s) noexcept nogil:
     columns = ceil_div(g.out_w, s.pieces)
     s.width = padded_width(g, columns)
     s.held = 0 if inside else rows
-    s.widths_bytes = round_up(columns * sizeof(Py_ssize_t), 64) if s.average != NULL else 0
+    s.beside_bytes = 0
+    if s.average != NULL:
+        s.beside_bytes = round_up(columns * sizeof(Py_ssize_t), 64)
+    elif s.coded and s.codes == NULL:
+        s.beside_bytes = round_up(columns, 64)
     s.pointer_bytes = round_up(rows * sizeof(void *), 64)
     if rows > MOST_ROWS or s.held * s.width * s.size > MOST_BYTES:
         take_planes_as_images(g)
@@ -104,10 +111,12 @@ cdef Strip make_strip(const Pool *s, Py_ssize_t plane, Py_ssize_t row, Py_ssize_
         last, step = top + (rows - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h, 1
     y = strip.first
     while y <= smaller(last, g.height - 1):
-        fill(s, memory, left)
+        if left:
+            fill(s, memory, left)
         copy_bytes(memory + left * s.size, x + (y * g.width + side + left) * s.size,
                    inside * s.size)
-        fill(s, memory + (left + inside) * s.size, right)
+        if right:
+            fill(s, memory + (left + inside) * s.size, right)
         memory += strip.pitch
         y += step
     return strip
@@ -115,28 +124,58 @@ cdef Strip make_strip(const Pool *s, Py_ssize_t plane, Py_ssize_t row, Py_ssize_
 
 cdef void rows_unit(const Pool *s, Py_ssize_t unit, Py_ssize_t first, Py_ssize_t stop,
                     Py_ssize_t step, char *workspace) noexcept nogil:
-    # columns first..stop-1 of a strip of output rows of one plane, values alone
+    # columns first..stop-1 of a strip of output rows of one plane
     cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t plane = unit // s.strips // s.pieces, i, r, low, high, top
     cdef Py_ssize_t row = share(g.out_h, s.strips, unit % s.strips)
     cdef Py_ssize_t end = share(g.out_h, s.strips, unit % s.strips + 1)
     cdef Py_ssize_t width = (stop - first - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1
     cdef const Py_ssize_t *widths = <const Py_ssize_t *> workspace
-    cdef const void **rows = <const void **> (workspace + s.widths_bytes)
+    cdef const void **rows = <const void **> (workspace + s.beside_bytes)
     cdef Strip strip = make_strip(s, plane, row, end - row, first * g.stride_w - g.pad_left, width,
-                                  workspace + s.widths_bytes + s.pointer_bytes)
+                                  workspace + s.beside_bytes + s.pointer_bytes)
     cdef const char *x
     cdef char *out
+    cdef uint8_t *codes = <uint8_t *> workspace
     for i in range(row, end):
         top = i * g.stride_h - g.pad_top
         taps_inside(top, g.dilation_h, g.kernel_h, g.height, &low, &high)
         x = strip.start + (top + low * g.dilation_h - strip.first) * strip.pitch
         for r in range(high - low):
             rows[r] = x + r * strip.tap
+        if s.coded:
+            coded_row(s, rows, low, high, plane * g.out_h + i, first, stop, codes)
+            continue
         out = s.out + ((plane * g.out_h + i) * g.out_w + first) * s.size
         window(s, rows, high - low, g.kernel_w, g.stride_w, g.dilation_w, out, stop - first)
         if s.average != NULL:
             s.average.divide(out, rows_counted(g, i), widths, step, out, stop - first)
+
+
+cdef void coded_row(const Pool *s, const void **rows, Py_ssize_t low, Py_ssize_t high,
+                    Py_ssize_t line, Py_ssize_t first, Py_ssize_t stop,
+                    uint8_t *codes) noexcept nogil:
+    # a row's maxima and their codes; or, of codes that are kept nowhere, their indices
+    cdef const Geometry *g = &s.geometry
+    cdef Py_ssize_t top = line % g.out_h * g.stride_h - g.pad_top, at = line * g.out_w + first
+    cdef Py_ssize_t j = first, side = first * g.stride_w - g.pad_left
+    cdef fc_windows windows
+    if s.codes != NULL:
+        codes = s.codes + at
+    windows.kernel_h, windows.kernel_w = high - low, g.kernel_w
+    windows.first, windows.pitch = low * g.kernel_w, g.kernel_w
+    windows.step, windows.spread = g.stride_w, g.dilation_w
+    windows.pixels, windows.advance, windows.count = 1, 0, stop - first
+    windows.relu = s.relu
+    s.maximum.max_codes(rows, &windows, s.out + at * s.size, codes)
+    # of equal values the first counts, which was padding if all others are the lowest
+    while j < stop and j * g.stride_w < g.pad_left and not s.relu:
+        if same_bytes(s.out + (line * g.out_w + j) * s.size, s.lowest, s.size) == 0:
+            codes[j - first] = windows.first + first_inside(j * g.stride_w - g.pad_left,
+                                                            g.dilation_w, 0)
+        j += 1
+    if s.indices != NULL:
+        tell_places(s.places, codes, top * g.width + side, g.stride_w, s.indices + at, stop - first)
 
 
 cdef void rows_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
@@ -156,7 +195,7 @@ cdef void rows_task(void *context, Py_ssize_t task, char *workspace) noexcept no
 
 
 cdef void indexed_rows_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    # the maximum's place too
+    # the maximum's place too, of windows whose taps no byte numbers
     cdef const Pool *s = <const Pool *> context
     cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t lines = g.samples * g.channels * g.out_h, line, piece

@@ -1,6 +1,6 @@
 """What every driver needs: the kernels of the chosen ISA, workspace, and the one parallel loop."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 
 cdef extern from "kernels/kernels.h" nogil:
@@ -23,6 +23,7 @@ cdef extern from "kernels/kernels.h" nogil:
         FC_POOL_UINT16
         FC_POOL_UINT32
         FC_POOL_UINT64
+        FC_NO_TAP
 
     ctypedef struct fc_epilogue:
         int accumulate
@@ -38,6 +39,15 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef struct fc_columns:
         Py_ssize_t kernel_h, kernel_w, dilation_h, dilation_w, top, left
         Py_ssize_t height, width, row, rows, columns, tap
+
+    ctypedef struct fc_windows:
+        Py_ssize_t kernel_h, kernel_w, first, pitch, step, spread, pixels, advance, count
+        int relu
+
+    ctypedef struct fc_share:
+        const void *grad
+        const uint8_t *codes
+        Py_ssize_t tap
 
     ctypedef void (*fc_taps_kernel)(const void *, Py_ssize_t, const void *, const Py_ssize_t *,
                                     void *, Py_ssize_t, Py_ssize_t,
@@ -85,6 +95,14 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*winograd_gradient)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                                   Py_ssize_t, void *, Py_ssize_t) noexcept nogil
         void (*winograd_kernel)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*sum_shares)(const fc_share *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
+                           Py_ssize_t) noexcept nogil
+        void (*share_windows)(const void *, const uint8_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                              Py_ssize_t, void *) noexcept nogil
+        void (*share_pairs)(const void *, const uint8_t *, Py_ssize_t, void *,
+                            Py_ssize_t) noexcept nogil
+        void (*scatter_shares)(const void *, const uint8_t *, const int64_t *, Py_ssize_t,
+                               Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
 
     ctypedef struct fc_max_kernels:
         Py_ssize_t itemsize
@@ -95,6 +113,8 @@ cdef extern from "kernels/kernels.h" nogil:
                      int64_t) noexcept nogil
         void (*max_window)(const void *const *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                            void *, Py_ssize_t) noexcept nogil
+        void (*max_codes)(const void *const *, const fc_windows *, void *,
+                          uint8_t *) noexcept nogil
         Py_ssize_t (*scatter_indices)(const void *, const int64_t *, Py_ssize_t, int64_t, void *,
                                       Py_ssize_t, Py_ssize_t) noexcept nogil
 

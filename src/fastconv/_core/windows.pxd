@@ -6,7 +6,7 @@
 Taps outside of the image are left out.  Every window has one inside.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from fastconv._core.problem cimport after_inside, ceil_div, first_inside, larger, smaller
 from fastconv._core.runtime cimport (
@@ -21,6 +21,7 @@ cdef enum:
     # The longest run of outputs, or of channels of a pixel, that workspace is kept for at a time.
     PIECE = 1 << 14
     TAPS = 1 << 10           # pointers to taps of a pixel, listed at a time
+    CODES = 256              # numbers of a byte: of the taps of a window, and FC_NO_TAP
 
 
 # PoolGeometry.numbers
@@ -38,10 +39,15 @@ cdef struct Pool:
     const char *x
     char *out
     int64_t *indices
+    uint8_t *codes
     Py_ssize_t size, tasks
     # of pool_rows: how outputs are cut, a padded row's width, how many of them a strip holds
     Py_ssize_t pieces, strips, width, held
-    Py_ssize_t widths_bytes, pointer_bytes
+    Py_ssize_t beside_bytes, pointer_bytes
+    # where maxima have codes: from a window's first tap to each, and the value that none is below
+    bint coded, relu
+    int64_t places[CODES]
+    char lowest[8]
 
 
 cdef inline Py_ssize_t padded_width(const Geometry *g, Py_ssize_t columns) noexcept nogil:
@@ -52,6 +58,30 @@ cdef inline void take_planes_as_images(Geometry *g) noexcept nogil:
     # Windows far larger than the image, or than memory allows to copy: a plane is an image of one
     # channel, and channels last takes only the taps inside of it, as they lie.
     g.samples, g.channels, g.channels_last = g.samples * g.channels, 1, 1
+
+
+# A max pool's maxima have codes, row * kernel_w + column of the window, if these fit in a byte; of
+# larger windows there are indices alone.
+cdef inline bint has_codes(const Geometry *g) noexcept nogil:
+    return (g.kernel_h < CODES and g.kernel_w < CODES
+            and g.kernel_h * g.kernel_w < CODES)
+
+
+cdef inline void list_places(const Geometry *g, int64_t *places) noexcept nogil:
+    cdef Py_ssize_t code
+    for code in range(CODES):
+        places[code] = 0
+    for code in range(g.kernel_h * g.kernel_w):
+        places[code] = (code // g.kernel_w * g.dilation_h * g.width
+                        + code % g.kernel_w * g.dilation_w)
+
+
+cdef inline void tell_places(const int64_t *places, const uint8_t *codes, int64_t first,
+                             Py_ssize_t step, int64_t *indices, Py_ssize_t count) noexcept nogil:
+    # of outputs whose windows begin at `first`, first + step, ...
+    cdef Py_ssize_t q
+    for q in range(count):
+        indices[q] = places[codes[q]] + first + q * step
 
 
 cdef inline Py_ssize_t pieces_of(Py_ssize_t length) noexcept nogil:

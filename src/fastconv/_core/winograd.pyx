@@ -144,10 +144,10 @@ cdef void multiply(const Winograd *s, Py_ssize_t tiles, Py_ssize_t wide, Py_ssiz
     # m[position][tile][filter] (+)= sum_c V[position][tile][c] * U[position][c][filter]
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, groups = ceil_div(tiles, s.height)
-    cdef Py_ssize_t depth = smaller(PIECE, p.channels - piece * PIECE), position, i, t, first, high
+    cdef Py_ssize_t depth = smaller(PIECE, p.channels - piece * PIECE), _, i, t, first, high
     cdef const void *rows[FC_MAX_ROWS]
     cdef fc_epilogue e = plain_epilogue(piece > 0)
-    for position in range(POSITIONS):
+    for _ in range(POSITIONS):
         for i in range(groups):
             first = share(tiles, groups, i)
             high = share(tiles, groups, i + 1) - first

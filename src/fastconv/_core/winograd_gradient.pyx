@@ -100,10 +100,10 @@ cdef void multiply(const Winograd *s, Py_ssize_t tiles, Py_ssize_t vectors, Py_s
     # sums[position][c][filter] (+)= sum_tile V[position][tile][c] * D[position][tile][filter]
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, wide = vectors * p.kernels.lanes
-    cdef Py_ssize_t groups = ceil_div(channels, s.height), position, i, c, first, high
+    cdef Py_ssize_t groups = ceil_div(channels, s.height), _, i, c, first, high
     cdef const void *rows[FC_MAX_ROWS]
     cdef fc_epilogue e = plain_epilogue(more)
-    for position in range(POSITIONS):
+    for _ in range(POSITIONS):
         for i in range(groups):
             first = share(channels, groups, i)
             high = share(channels, groups, i + 1) - first

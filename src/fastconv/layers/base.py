@@ -145,7 +145,8 @@ class Layer:
 
     # Whether `forward` takes a list of inputs.
     takes_list = False
-    # Whether every output is one of the inputs, the largest of some.
+    # Whether every output is one of the inputs, the largest of some; then `forward_after_relu` is
+    # there too.
     takes_maximum = False
 
     def __init__(
@@ -185,6 +186,13 @@ class Layer:
 
     def forward(self, x: Arrays, training: Training | None = None) -> tuple[Arrays, Saved]:
         """Return the output, and what `backward` needs of this call."""
+        raise NotImplementedError
+
+    def forward_after_relu(self, x: Array, training: Training) -> tuple[Array, Saved]:
+        """Do as `forward`, with `backward` returning the gradient for the input of a relu.
+
+        Its output is x, which nobody else takes.
+        """
         raise NotImplementedError
 
     def backward(self, grad: Arrays, saved: Saved) -> tuple[Arrays, list[Array]]:

@@ -9,6 +9,7 @@ import numpy as np
 from .. import ops
 from ..config import checked_data_format
 from ..geometry import plain_flag, plain_word, pool_geometry
+from ..ops.pool_codes import max_pool2d_codes, max_pool2d_codes_grad_x
 from .base import Layer
 from .images import (
     FORMATS,
@@ -118,13 +119,17 @@ class MaxPooling2D(_Pool):
     def forward(self, x: Array, training: Training | None = None) -> tuple[Array, Saved]:
         if training is None:
             return ops.max_pool2d(x, **self.sizes()), None
-        y, indices = ops.max_pool2d(x, **self.sizes(), return_indices=True)
-        return y, (indices, x.shape)
+        return self._forward(x, relu=False)
+
+    def forward_after_relu(self, x: Array, training: Training) -> tuple[Array, Saved]:
+        return self._forward(x, relu=True)
+
+    def _forward(self, x: Array, relu: bool) -> tuple[Array, Saved]:
+        y, codes = max_pool2d_codes(x, **self.sizes(), relu=relu)
+        return y, (codes, x.shape)
 
     def backward(self, grad: Array, saved: Saved) -> tuple[Array, list[Array]]:
-        indices, shape = saved
-        layout = FORMATS[self.data_format]
-        return ops.max_pool2d_grad_x(grad, indices, shape, data_format=layout), []
+        return max_pool2d_codes_grad_x(grad, *saved, **self.sizes()), []
 
 
 class AveragePooling2D(_Pool):
@@ -174,8 +179,8 @@ class _GlobalPool(Layer):
             return image_shape(input_shape[0], channels, (1, 1), self.data_format)
         return input_shape[0], channels
 
-    def _whole(self, x: Array) -> dict[str, Any]:
-        size = (x.shape[self._axes[0]], x.shape[self._axes[1]])
+    def _whole(self, shape: Shape) -> dict[str, Any]:
+        size = (shape[self._axes[0]], shape[self._axes[1]])
         return {"kernel_size": size, "data_format": FORMATS[self.data_format]}
 
     def _delivered(self, y: Array) -> Array:
@@ -217,14 +222,20 @@ class GlobalMaxPooling2D(_GlobalPool):
 
     def forward(self, x: Array, training: Training | None = None) -> tuple[Array, Saved]:
         if training is None:
-            return self._delivered(ops.max_pool2d(x, **self._whole(x))), None
-        y, indices = ops.max_pool2d(x, **self._whole(x), return_indices=True)
-        return self._delivered(y), (indices, x.shape)
+            return self._delivered(ops.max_pool2d(x, **self._whole(x.shape))), None
+        return self._forward(x, relu=False)
+
+    def forward_after_relu(self, x: Array, training: Training) -> tuple[Array, Saved]:
+        return self._forward(x, relu=True)
+
+    def _forward(self, x: Array, relu: bool) -> tuple[Array, Saved]:
+        y, codes = max_pool2d_codes(x, **self._whole(x.shape), relu=relu)
+        return self._delivered(y), (codes, x.shape)
 
     def backward(self, grad: Array, saved: Saved) -> tuple[Array, list[Array]]:
-        indices, shape = saved
-        layout = FORMATS[self.data_format]
-        return ops.max_pool2d_grad_x(self._images(grad), indices, shape, data_format=layout), []
+        codes, shape = saved
+        whole = self._whole(shape)
+        return max_pool2d_codes_grad_x(self._images(grad), codes, shape, **whole), []
 
 
 class GlobalAveragePooling2D(_GlobalPool):
@@ -248,7 +259,7 @@ class GlobalAveragePooling2D(_GlobalPool):
     """
 
     def forward(self, x: Array, training: Training | None = None) -> tuple[Array, Saved]:
-        return self._delivered(ops.avg_pool2d(x, **self._whole(x))), x.shape
+        return self._delivered(ops.avg_pool2d(x, **self._whole(x.shape))), x.shape
 
     def backward(self, grad: Array, saved: Saved) -> tuple[Array, list[Array]]:
         rows, columns = self._axes

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import activations
 from ..errors import describe, type_error, value_error
 from ..geometry import plain_int
 from ..layers import InputLayer, Layer, Tensor, Training, Variable
@@ -276,7 +275,10 @@ class Model(Saveable, Trainer, Layer):
         kept = []
         for step in self._plan.steps:
             inputs = [_cast(values[place], step.dtype) for place in step.inputs]
-            y, saved = step.layer.forward(inputs[0] if step.single else inputs, training)
+            if training is None or step.relu is None:
+                y, saved = step.layer.forward(inputs[0] if step.single else inputs, training)
+            else:
+                y, saved = step.layer.forward_after_relu(inputs[0], training)
             if len(step.outputs) == 1 and not isinstance(y, list):
                 values[step.outputs[0]] = y
             else:
@@ -289,7 +291,6 @@ class Model(Saveable, Trainer, Layer):
             if training is not None and step.relu is not None:
                 before = self._plan.steps[step.relu].layer
                 kept[step.relu] = before.forget_output(kept[step.relu])
-                kept[-1] = saved, y
         outputs = [values[place] for place in self._plan.outputs]
         return (outputs if self._output_structure is not None else outputs[0]), kept
 
@@ -331,9 +332,6 @@ class Model(Saveable, Trainer, Layer):
     ) -> None:
         layer = step.layer
         grad: Any = here[0] if len(here) == 1 else here
-        if step.relu is not None:
-            saved, y = saved
-            grad = activations.relu.gradient(grad, y)
         if not needed.isdisjoint(step.inputs):
             grad_x, found = layer.backward(grad, saved)
             for place, array in zip(step.inputs, [grad_x] if step.single else grad_x, strict=True):

@@ -64,7 +64,8 @@ class Plan:
         """Find the maxima over a relu that nobody else looks at.
 
         A maximum is above 0 where its element is, so the relu lets a gradient pass where the
-        maximum does: a window's one number tells, and the relu's output need not be kept.
+        maximum does: a window's one number tells, its layer sees to that, and the relu's output
+        need not be kept.
         """
         takers = Counter([*self.outputs, *(p for step in self.steps for p in step.inputs)])
         made_by = {p: i for i, step in enumerate(self.steps) for p in step.outputs}

@@ -1,5 +1,7 @@
 """What every operation means, in plain NumPy: a twin of each public function, with its signature.
 
+So have the codes of a max pool in training, which are for layers alone.
+
 A kernel element at (row, column) is called a tap. For output pixel (i, j) it reads the image at
 
     (i * stride_h + row * dilation_h - pad_top, j * stride_w + column * dilation_w - pad_left)
@@ -30,6 +32,8 @@ from .pool import (
     avg_pool2d,
     avg_pool2d_grad_x,
     max_pool2d,
+    max_pool2d_codes,
+    max_pool2d_codes_grad_x,
     max_pool2d_grad_x,
 )
 
@@ -46,5 +50,7 @@ __all__ = [
     "conv_transpose2d_grad_w",
     "conv_transpose2d_grad_x",
     "max_pool2d",
+    "max_pool2d_codes",
+    "max_pool2d_codes_grad_x",
     "max_pool2d_grad_x",
 ]

@@ -50,6 +50,54 @@ def max_pool2d_grad_x(grad, indices, x_shape, *, data_format="NCHW"):
     return narrow(grad_x, grad.dtype)
 
 
+def max_pool2d_codes(
+    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
+    *, relu, data_format="NCHW",
+):  # fmt: skip
+    """Return `max_pool2d` with the tap of each maximum, 255 for none above 0 if there is a relu.
+
+    Where a window has more than 255 taps, the indices and -1 are returned instead.
+
+    Examples
+    --------
+    >>> max_pool2d_codes(np.array([[[[1, 2, -5, -4]]]]), (1, 2), relu=True)
+    (array([[[[ 2, -4]]]]), array([[[[  1, 255]]]], dtype=uint8))
+    """
+    window = kernel_size, stride, padding, dilation, ceil_mode
+    out, indices = max_pool2d(x, *window, True, data_format=data_format)
+    g = pool_geometry("max_pool2d", np.shape(x), *window, True, data_format)
+    passes = (out > 0) | (not relu)
+    if g.kernel_h * g.kernel_w > 255:
+        return out, np.where(passes, indices, -1)
+    places, passes = _planes(indices, data_format), _planes(passes, data_format)
+    numbers = np.arange(g.height * g.width).reshape(g.height, g.width)
+    codes = np.full(places.shape, 255, np.uint8)
+    for row, column, outputs, pixels in taps(g):
+        here = passes[outputs] & (places[outputs] == numbers[pixels])
+        codes[outputs] = np.where(here, row * g.kernel_w + column, codes[outputs])
+    return out, _planes_out(codes, data_format)
+
+
+@quiet
+def max_pool2d_codes_grad_x(
+    grad, codes, x_shape, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
+    *, data_format="NCHW",
+):  # fmt: skip
+    """Return grad, each element added to the tap of its code."""
+    if codes.dtype == np.int64:
+        grad = np.where(codes < 0, grad.dtype.type(0), grad)
+        return max_pool2d_grad_x(grad, np.maximum(codes, 0), x_shape, data_format=data_format)
+    window = kernel_size, stride, padding, dilation, ceil_mode
+    g = pool_geometry("max_pool2d_grad_x", tuple(x_shape), *window, True, data_format)
+    shares = _planes(_native(grad), data_format).astype(np.float64)
+    codes = _planes(codes, data_format)
+    grad_x = np.zeros((g.samples, g.channels, g.height, g.width))
+    for row, column, outputs, pixels in taps(g):
+        here = codes[outputs] == row * g.kernel_w + column
+        grad_x[pixels] += np.where(here, shares[outputs], 0)
+    return narrow(_planes_out(grad_x, data_format), grad.dtype)
+
+
 @quiet
 def avg_pool2d(
     x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,

@@ -34,6 +34,24 @@ typedef struct {
     ptrdiff_t height, width, row, rows, columns, tap;
 } fc_columns;
 
+/* Windows of a max pool whose taps have numbers of a byte: output (p, q), p < pixels, q < count, is
+ * the maximum over r < kernel_h, s < kernel_w of rows[r][p * advance + q * step + s * spread].  Its
+ * code is first + r * pitch + s of the first maximum; FC_NO_TAP with relu, unless it is above 0. */
+typedef struct {
+    ptrdiff_t kernel_h, kernel_w, first, pitch, step, spread, pixels, advance, count;
+    int relu;
+} fc_windows;
+
+/* the number that is no tap's: no gradient passes */
+enum { FC_NO_TAP = 255 };
+
+/* What outputs may send to a pixel of the image: grad[q] where codes[q] is tap */
+typedef struct {
+    const void *grad;
+    const uint8_t *codes;
+    ptrdiff_t tap;
+} fc_share;
+
 /* c[i, j] = sum_k a[k * rows + i] * x[offsets[k] + j],  j < columns */
 typedef void (*fc_taps_kernel)(const void *a, ptrdiff_t depth, const void *x,
                                const ptrdiff_t *offsets, void *c, ptrdiff_t ldc, ptrdiff_t columns,
@@ -116,6 +134,23 @@ typedef struct {
                               ptrdiff_t rows, ptrdiff_t columns, void *to, ptrdiff_t plane);
     /* a vector of from[p]: the gradient of tap 3 * row + column at to[. * step] */
     void (*winograd_kernel)(const void *from, ptrdiff_t plane, void *to, ptrdiff_t step);
+    /* the gradients of max pools, see shares.h */
+    /* to[p * advance + q] = sum over k < shares, in their order, of share k's element p * count + q;
+     * p < pixels, q < count */
+    void (*sum_shares)(const fc_share *share, ptrdiff_t shares, ptrdiff_t pixels, ptrdiff_t count,
+                       void *to, ptrdiff_t advance);
+    /* to[(p * columns + s) * count + q] = grad[n] where codes[n] is tap + s, else 0, for
+     * n = p * count + q; p < pixels, s < columns, q < count */
+    void (*share_windows)(const void *grad, const uint8_t *codes, ptrdiff_t tap, ptrdiff_t columns,
+                          ptrdiff_t pixels, ptrdiff_t count, void *to);
+    /* to[2 * q + s] = grad[q] where codes[q] is tap + s, else 0; s < 2, q < count */
+    void (*share_pairs)(const void *grad, const uint8_t *codes, ptrdiff_t tap, void *to,
+                        ptrdiff_t count);
+    /* to[i * ldt + q * step + places[codes[n]]] += grad[n] for n = i * columns + q, one after the
+     * other, unless the code is FC_NO_TAP; i < rows, q < columns; there are places for every byte */
+    void (*scatter_shares)(const void *grad, const uint8_t *codes, const int64_t *places,
+                           ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t step, void *to,
+                           ptrdiff_t ldt);
 } fc_kernels;
 
 enum { FC_FLOAT32, FC_FLOAT64, FC_INT64, FC_DTYPES };
@@ -149,6 +184,9 @@ typedef struct {
     /* out[q] = max over r < kh, s < kw of rows[r][q * step + s * spread] */
     void (*max_window)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t step,
                        ptrdiff_t spread, void *out, ptrdiff_t count);
+    /* out[p * count + q] and codes of the same: the maxima of windows, and which taps they are */
+    void (*max_codes)(const void *const *rows, const fc_windows *windows, void *out,
+                      uint8_t *codes);
     /* to[index[q] * to_step + q * lane_step] += grad[q]; returns how many indices lie outside of
      * 0..size-1, and leaves those out */
     ptrdiff_t (*scatter_indices)(const void *grad, const int64_t *index, ptrdiff_t count,

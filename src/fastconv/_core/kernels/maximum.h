@@ -8,6 +8,9 @@
 #define CHUNK 64
 #undef REPLACES
 #define REPLACES(x, best) (((x) > (best)) | (((x) != (x)) & ((best) == (best))))
+/* the contrary, in fewer operations */
+#undef KEEPS
+#define KEEPS(x, best) (((x) <= (best)) | ((best) != (best)))
 
 static void NAME(fill_lowest)(void *target, ptrdiff_t count) {
     T *const to = target;
@@ -77,8 +80,8 @@ INLINE void NAME(max_body)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw,
 #if defined(T_BYTES) /* dtypes with the vectors of simd.h: no step but 1 and 2 */
 INLINE vec NAME(higher)(vec x, vec best) {
     typedef __typeof__(x > best) mask;
-    const mask replaces = REPLACES(x, best);
-    return (vec)((replaces & (mask)x) | (~replaces & (mask)best));
+    const mask keeps = KEEPS(x, best);
+    return (vec)((keeps & (mask)best) | (~keeps & (mask)x));
 }
 
 INLINE void NAME(max_vectors)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw,

@@ -97,6 +97,10 @@
      .depthwise = NAME(depthwise),                                                                 \
      .sum_window = NAME(sum_window),                                                               \
      .divide = NAME(divide),                                                                       \
+     .sum_shares = NAME(sum_shares),                                                               \
+     .share_windows = NAME(share_windows),                                                         \
+     .share_pairs = NAME(share_pairs),                                                             \
+     .scatter_shares = NAME(scatter_shares),                                                       \
      WINOGRAD}
 #define MAX_KERNELS                                                                                \
     {.itemsize = sizeof(T),                                                                        \
@@ -104,6 +108,7 @@
      .start = NAME(start),                                                                         \
      .fold = NAME(fold),                                                                           \
      .max_window = NAME(max_window),                                                               \
+     .max_codes = NAME(max_codes),                                                                 \
      .scatter_indices = NAME(scatter_indices)}
 
 #define NAME(name) name##_f32
@@ -114,6 +119,7 @@
 #define INTEGER 0
 #include "conv_kernels.h"
 #include "maximum.h"
+#include "codes.h"
 static const fc_kernels kernels_f32 = KERNELS;
 static const fc_max_kernels max_f32 = MAX_KERNELS;
 #include "next_dtype.h"
@@ -126,6 +132,7 @@ static const fc_max_kernels max_f32 = MAX_KERNELS;
 #define INTEGER 0
 #include "conv_kernels.h"
 #include "maximum.h"
+#include "codes.h"
 static const fc_kernels kernels_f64 = KERNELS;
 static const fc_max_kernels max_f64 = MAX_KERNELS;
 #include "next_dtype.h"
@@ -140,6 +147,7 @@ static const fc_max_kernels max_f64 = MAX_KERNELS;
 #define INTEGER 1
 #include "conv_kernels.h"
 #include "maximum.h"
+#include "codes.h"
 static const fc_kernels kernels_i64 = KERNELS;
 static const fc_max_kernels max_i64 = MAX_KERNELS;
 #include "next_dtype.h"
@@ -149,6 +157,7 @@ static const fc_max_kernels max_i64 = MAX_KERNELS;
 #define SUM_T uint8_t
 #define LOWEST INT8_MIN
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_i8 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -157,6 +166,7 @@ static const fc_max_kernels max_i8 = MAX_KERNELS;
 #define SUM_T uint16_t
 #define LOWEST INT16_MIN
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_i16 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -165,6 +175,7 @@ static const fc_max_kernels max_i16 = MAX_KERNELS;
 #define SUM_T uint32_t
 #define LOWEST INT32_MIN
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_i32 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -173,6 +184,7 @@ static const fc_max_kernels max_i32 = MAX_KERNELS;
 #define SUM_T uint8_t
 #define LOWEST 0
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_u8 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -181,6 +193,7 @@ static const fc_max_kernels max_u8 = MAX_KERNELS;
 #define SUM_T uint16_t
 #define LOWEST 0
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_u16 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -189,6 +202,7 @@ static const fc_max_kernels max_u16 = MAX_KERNELS;
 #define SUM_T uint32_t
 #define LOWEST 0
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_u32 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -197,6 +211,7 @@ static const fc_max_kernels max_u32 = MAX_KERNELS;
 #define SUM_T uint64_t
 #define LOWEST 0
 #include "maximum.h"
+#include "codes.h"
 static const fc_max_kernels max_u64 = MAX_KERNELS;
 #include "next_dtype.h"
 

@@ -126,8 +126,8 @@ static void NAME(winograd_weights)(const void *source, ptrdiff_t step, void *tar
 }
 
 INLINE void NAME(winograd_gradient_lanes)(const T *from, ptrdiff_t row, ptrdiff_t pixel,
-                                          ptrdiff_t count, ptrdiff_t rows, ptrdiff_t columns,
-                                          T *to, ptrdiff_t plane) {
+                                          ptrdiff_t count, ptrdiff_t rows, ptrdiff_t columns, T *to,
+                                          ptrdiff_t plane) {
     vec half[6][4];
     for (int j = 0; j < 4; j++) {
         vec y[4], made[6];
