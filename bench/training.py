@@ -39,6 +39,7 @@ OPTIMIZER = {"learning_rate": 1e-4}
 # What `fit` is for; the rest is what it costs beside.
 WORK = {
     ops: [name for name in ops.__all__ if name.startswith(("conv", "max_pool", "avg_pool"))],
+    layers.MaxPooling2D: ["forward", "forward_after_relu", "backward"],
     layers.Dense: ["forward", "backward", "weight_gradients"],
     optimizers.RMSprop: ["apply"],
 }

@@ -272,10 +272,11 @@ def _only_direct(w: Array) -> bool:
 def _forward_row(geometry: ConvGeometry, w: Array, prepared: Prepared | None = None) -> Row:
     """Return the row for a geometry, the weights and the precision asked for."""
     row = choose("forward", geometry, _only_direct(w))
-    if geometry.padded or not row.direct:
-        if not (prepared.takes_zeros if prepared else _takes_zeros(w)):
-            return FORWARD[-1] if geometry.padded else choose("forward", geometry, True)
-    return row
+    if row.direct and not geometry.padded:
+        return row
+    if prepared.takes_zeros if prepared else _takes_zeros(w):
+        return row
+    return FORWARD[-1] if geometry.padded else choose("forward", geometry, True)
 
 
 def algorithm(geometry: ConvGeometry, prepared: Prepared) -> str:
