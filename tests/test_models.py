@@ -19,7 +19,7 @@ from graphs import (
 import fastconv
 import fastconv.layers
 import fastconv.models
-from fastconv import layers
+from fastconv import layers, ops
 from fastconv.layers import Training
 from fastconv.models import Model, Sequential
 from fastconv.utils import clear_session
@@ -679,3 +679,27 @@ def test_a_model_is_called_on_what_it_is_fed_with():
         assert_same(model(given), model.predict(number, verbose=0))
     tensor = layers.Input((3,))
     assert model(tensor).shape == (None, 2)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", None])
+def test_predict_prepares_convolutions(activation, monkeypatch):
+    """Weights are packed once a call, and the outputs are those of `forward`, bit by bit."""
+    inner = Sequential([layers.Conv2D(8, 3, activation=activation, input_shape=(9, 9, 4))])
+    model = Sequential([inner, layers.Conv2D(5, 2, groups=1), layers.Flatten()])
+    x = np.random.default_rng(5).standard_normal((21, 9, 9, 4)).astype(np.float32)
+    want = model.forward(x)[0]
+    prepared, real = [], ops.prepare_conv2d
+    monkeypatch.setattr(ops, "prepare_conv2d", lambda *a, **k: prepared.append(a) or real(*a, **k))
+    np.testing.assert_array_equal(model.predict(x, batch_size=4, verbose=0), want)
+    assert len(prepared) == 2
+
+
+def test_predict_calls_what_a_subclass_defines():
+    class Doubled(layers.Conv2D):
+        def forward(self, x, training=None):
+            y, saved = super().forward(x, training)
+            return 2 * y, saved
+
+    model = Sequential([Doubled(3, 2, input_shape=(5, 5, 2))])
+    x = np.random.default_rng(6).standard_normal((3, 5, 5, 2)).astype(np.float32)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), model.forward(x)[0])

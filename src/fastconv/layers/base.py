@@ -22,7 +22,7 @@ from .graph import Node, Tensor, is_symbolic, shapes_of, tensors_of
 from .naming import checked_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -194,6 +194,10 @@ class Layer:
         Its output is x, which nobody else takes.
         """
         raise NotImplementedError
+
+    def prepared(self) -> Callable[[Any], Any]:
+        """Return what computes the outputs of many inputs, while no weight changes."""
+        return lambda x: self.forward(x)[0]
 
     def backward(self, grad: Arrays, saved: Saved) -> tuple[Arrays, list[Array]]:
         """Return the gradient for the input, and for each weight that can be trained.

@@ -19,6 +19,8 @@ from .base import Layer, initializer_of, positive_int, refuse
 from .images import FORMATS, channels_of, check_image_shape, known, pair, unknown_again
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .base import Array, Saved, Shape, Training, Variable
 
 
@@ -261,6 +263,14 @@ class Conv2D(BaseConv):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.slid_shape(input_shape, self._kernel_shape(input_shape), self.groups)
+
+    def prepared(self) -> Callable[[Array], Array]:
+        if type(self).forward is not Conv2D.forward:
+            return super().prepared()
+        relu = "relu" if self.ends_in_relu else None
+        operands = self.kernel_as_operand(), self.biased()
+        convolve = ops.prepare_conv2d(*operands, **self.sizes(), activation=relu)
+        return convolve if relu else lambda x: self.activation(convolve(x))
 
     def _kernel_shape(self, input_shape: Shape) -> tuple[int, ...]:
         channels = channels_of(input_shape, self.data_format) or 0

@@ -26,7 +26,7 @@ from .summary import print_summary
 from .training import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..layers.base import Array, Arrays, Saved
     from ..layers.graph import Node
@@ -269,13 +269,25 @@ class Model(Saveable, Trainer, Layer):
         return self.structured([shapes[place] for place in self._plan.outputs])
 
     def forward(self, x: Arrays, training: Training | None = None) -> tuple[Arrays, Saved]:
+        return self._forward(x, training)
+
+    def prepared(self) -> Callable[[Any], Any]:
+        calls = [step.layer.prepared() for step in self._plan.steps]
+        return lambda x: self._forward(x, None, calls)[0]
+
+    def _forward(
+        self, x: Arrays, training: Training | None, calls: list[Any] | None = None
+    ) -> tuple[Arrays, Saved]:
+        """Walk the steps; `calls` has what each layer `prepared` for it."""
         values: list[Any] = [None] * self._plan.places
         for place, array in zip(self._plan.inputs, x if self.takes_list else [x], strict=True):
             values[place] = array
         kept = []
-        for step in self._plan.steps:
+        for number, step in enumerate(self._plan.steps):
             inputs = [_cast(values[place], step.dtype) for place in step.inputs]
-            if training is None or step.relu is None:
+            if calls is not None:
+                y, saved = calls[number](inputs[0] if step.single else inputs), None
+            elif training is None or step.relu is None:
                 y, saved = step.layer.forward(inputs[0] if step.single else inputs, training)
             else:
                 y, saved = step.layer.forward_after_relu(inputs[0], training)

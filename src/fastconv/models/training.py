@@ -32,6 +32,7 @@ class Trainer(Feeding):
 
     # what Model has
     forward: Any
+    prepared: Any
     structured: Any
     weight_gradients: Any
     trainable_weights: Any
@@ -382,9 +383,13 @@ class Trainer(Feeding):
         samples = data.samples if isinstance(data, ArrayData) and steps is None else None
         collected = _Collected(samples)
         watchers.on_predict_begin()
+        compute: Any = None
         for step, (inputs, _, _) in enumerate(data.batches(None)):
             watchers.on_predict_batch_begin(step)
-            outputs, _ = self.forward(self._taken("predict", inputs), None)
+            taken = self._taken("predict", inputs)
+            if compute is None:
+                compute = self.prepared()
+            outputs = compute(taken)
             collected.add(outputs if isinstance(outputs, list) else [outputs], len(inputs[0]))
             watchers.on_predict_batch_end(step)
         watchers.on_predict_end()
