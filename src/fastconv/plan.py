@@ -163,33 +163,48 @@ def _few_filters(geometry: ConvGeometry) -> bool:
     return bool(weights.band_fits(geometry.numbers, "dot"))
 
 
-def _tiles_pay(gradient: bool) -> Callable[[ConvGeometry], bool]:
+def _tiles(size: int, step: int) -> int:
+    """Return how many tiles of four cover an axis of which every step-th element is a neighbour."""
+    neighbours = -(-size // step)
+    return min(size, step) * -(-neighbours // 4)
+
+
+def _tiles_pay(op: str) -> Callable[[ConvGeometry], bool]:
     """Whether minimal filtering F(4x4, 3x3) is faster; measured, see ARCHITECTURE.md.
 
-    Channels and filters pay for the transforms, and pixels for tiles that the image does not fill.
+    A tile costs 36 products for every 3 x 3 of the kernel. Channels and filters must pay for the
+    transforms.
     """
 
     def accepts(geometry: ConvGeometry) -> bool:
         g = geometry
-        if not g.kernel_h == g.kernel_w == 3 or not g.stride_h == g.stride_w == 1:
-            return False
-        if not g.dilation_h == g.dilation_w == 1:
-            return False
+        taps, parts = g.kernel_h * g.kernel_w, -(-g.kernel_h // 3) * -(-g.kernel_w // 3)
         channels, filters = g.channels // g.groups, g.filters // g.groups
-        height, width = g.out_h, g.out_w
-        if gradient:
+        height, width, direct = g.out_h, g.out_w, g.out_h * g.out_w
+        if op == "grad_x":
             channels, filters, height, width = filters, channels, g.height, g.width
-        pixels, computed = height * width, 16 * -(-height // 4) * -(-width // 4)
-        if gradient and 36 * computed > 16 * 9 * 0.75 * g.out_h * g.out_w:
-            return False  # a gradient smaller than the image: `columns` multiplies as little
+            # a gradient smaller than the image: `columns` multiplies as little as it has elements
+            direct = min(direct, height * width)
+        if g.stride_h * g.stride_w > 1 or channels < 8:
+            return False
+        if channels * parts > 4096 or width * g.dilation_w > 1 << 12:
+            return False  # the transforms of a row of tiles are to stay small
+        if not _taps_fill(op, g, parts * 9 / taps, min(channels, filters)):
+            return False
+        products = 36 * parts * _tiles(height, g.dilation_h) * _tiles(width, g.dilation_w)
         if _channels_last(g):
-            large = pixels >= 64 or (pixels >= 36 and channels * filters >= 4096)
-            return channels >= 8 and large and computed <= 2 * pixels
-        return (
-            min(channels, filters) >= 8 and channels * filters >= 256 and (computed <= 2.6 * pixels)
-        )
+            large = height * width >= (36 if channels * filters >= 4096 else 64)
+            return large and 2 * products <= taps * direct
+        return filters >= 8 and channels * filters >= 256 and 1.5 * products <= taps * direct
 
     return accepts
+
+
+def _taps_fill(op: str, geometry: ConvGeometry, waste: float, fewest: int) -> bool:
+    """Whether a kernel fills its 3 x 3 parts well enough; `waste` is 1 if it fills them all."""
+    if geometry.kernel_h == geometry.kernel_w == 2:
+        return op != "grad_w" and fewest >= 32 and not _channels_last(geometry)
+    return waste == 1 or (fewest >= 16 and waste <= (1.5 if op == "grad_w" else 1.7))
 
 
 def _native(op: str, geometry: ConvGeometry) -> Row:
@@ -226,7 +241,7 @@ def _better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
 
 
 FORWARD = (
-    Row("winograd", _tiles_pay(gradient=False), _forward_by("winograd"), direct=False),
+    Row("winograd", _tiles_pay("forward"), _forward_by("winograd"), direct=False),
     Row("relaid", _better_relaid("forward"), partial(relaid.forward, _native), packs=False),
     Row("depthwise", _depthwise_last, _forward_by("depthwise")),
     Row("rows", _channels_last, _forward_by("rows")),
@@ -235,7 +250,7 @@ FORWARD = (
     Row("taps", lambda geometry: True, by_taps.forward, packs=False),
 )
 GRAD_X = (
-    Row("winograd", _tiles_pay(gradient=True), _grad_x_by("winograd"), direct=False),
+    Row("winograd", _tiles_pay("grad_x"), _grad_x_by("winograd"), direct=False),
     Row("relaid", _better_relaid("grad_x"), partial(relaid.grad_x, _native)),
     Row(
         "depthwise",
@@ -249,7 +264,7 @@ GRAD_X = (
     Row("taps", lambda geometry: True, by_taps.grad_x),
 )
 GRAD_W = (
-    Row("winograd", _tiles_pay(gradient=False), _grad_w_by_tiles, direct=False),
+    Row("winograd", _tiles_pay("grad_w"), _grad_w_by_tiles, direct=False),
     Row("relaid", _better_relaid("grad_w"), partial(relaid.grad_w, _native)),
     Row("dot", _few_filters, _grad_w_by("dot")),
     Row("lanes", _lanes_fit, _grad_w_by("lanes")),

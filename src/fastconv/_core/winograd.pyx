@@ -1,4 +1,5 @@
-"""Convolution with 3 x 3 kernels, stride 1, by minimal filtering: kernels/winograd.h.
+"""Convolution with stride 1 by minimal filtering, kernels of 3 x 3 and sums of them:
+kernels/winograd.h, winograd_tiles.pxd.
 
     out[tile] = A' [ sum_c U[., c, f] * V[., tile, c] ] A
 
@@ -32,15 +33,22 @@ from fastconv._core.runtime cimport (
     plain_epilogue,
 )
 from fastconv._core.winograd_tiles cimport (
-    PIECE,
+    PART,
     POSITIONS,
     TILE,
     Block,
+    Piece,
     Winograd,
     cut_tiles,
     cut_weights,
     find_block,
+    find_piece,
+    first_column,
+    first_row,
+    lines_together,
     make_v,
+    outputs_from,
+    span,
     tap_of,
 )
 
@@ -68,58 +76,74 @@ cdef Py_ssize_t winograd_bytes(const Problem *p) noexcept nogil:
     return p.groups * s.panels * s.pieces * s.u_bytes
 
 
-cdef void gather_taps(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_ssize_t wide,
-                      Py_ssize_t c0, Py_ssize_t count, char *to) noexcept nogil:
-    # to[c][tap][filter] of `count` channels, `wide` filters from `first` on, zeros after the last
-    cdef Py_ssize_t size = p.kernels.itemsize, filters = smaller(wide, p.filters - first), c, t, q
-    cdef const char *w = tap_of(p, group, first, c0, 0, 0)
+cdef void gather_row(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_ssize_t wide,
+                     Py_ssize_t c0, Py_ssize_t count, Py_ssize_t r, Py_ssize_t z, Py_ssize_t taps,
+                     char *to) noexcept nogil:
+    # `taps` neighbours of a kernel's row, see gather_taps
+    cdef Py_ssize_t size = p.kernels.itemsize, filters = smaller(wide, p.filters - first), c, t
+    cdef Py_ssize_t channel = PART * PART * wide
     cdef bint backwards = p.w_column < 0
-    if p.w_filter == 1:
-        for t in range(9):
-            p.kernels.copy_padded(tap_of(p, group, first, c0, t // 3, t % 3), p.w_channel, 1, count,
-                                  to + t * wide * size, 9 * wide, wide, 0, filters)
-    elif p.w_channel == 1:
-        for t in range(9):
-            p.kernels.transpose(tap_of(p, group, first, c0, t // 3, t % 3), p.w_filter, filters,
-                                count, to + t * wide * size, 9 * wide, wide)
-    elif p.w_column == 1 and p.w_row == 3 and p.w_channel == 9:
-        p.kernels.transpose(w, p.w_filter, filters, 9 * count, to, wide, wide)
-    elif p.w_row == 3 * p.w_column and (p.w_column == 1 or p.w_column == -1):
-        # the taps of a channel are neighbours, in a gradient backwards
-        w = tap_of(p, group, first, c0, 2, 2) if backwards else w
-        for c in range(count):
-            p.kernels.transpose(w + c * p.w_channel * size, p.w_filter, filters, 9,
-                                to + (9 * c + 8 * backwards) * wide * size,
+    cdef const char *w = tap_of(p, group, first, c0, r, z + (taps - 1 if backwards else 0))
+    if p.w_filter != 1 and p.w_channel != 1 and (p.w_column == 1 or p.w_column == -1):
+        for c in range(count):  # neighbours in memory too, in a gradient backwards
+            p.kernels.transpose(w + c * p.w_channel * size, p.w_filter, filters, taps,
+                                to + (c * channel + (taps - 1) * backwards * wide) * size,
                                 -wide if backwards else wide, wide)
-    else:
-        for q in range(9 * count):
-            c, t = q // 9, q % 9
-            p.kernels.copy(tap_of(p, group, first, c0 + c, t // 3, t % 3), p.w_filter,
-                           to + q * wide * size, filters)
-            memset(to + (q * wide + filters) * size, 0, (wide - filters) * size)
+        return
+    for t in range(taps):
+        w = tap_of(p, group, first, c0, r, z + t)
+        if p.w_filter == 1:
+            p.kernels.copy_padded(w, p.w_channel, 1, count, to + t * wide * size, channel, wide, 0,
+                                  filters)
+        elif p.w_channel == 1:
+            p.kernels.transpose(w, p.w_filter, filters, count, to + t * wide * size, channel, wide)
+        else:
+            for c in range(count):
+                p.kernels.copy(w + c * p.w_channel * size, p.w_filter,
+                               to + (c * channel + t * wide) * size, filters)
+                memset(to + (c * channel + t * wide + filters) * size, 0, (wide - filters) * size)
 
 
-cdef void make_u(const Winograd *s, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t piece, char *to,
+cdef void gather_taps(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_ssize_t wide,
+                      const Piece *piece, Py_ssize_t c0, Py_ssize_t count,
+                      char *to) noexcept nogil:
+    # to[c][tap][filter] of `count` channels, `wide` filters from `first` on, zeros after the last
+    # filter and beyond the kernel
+    cdef Py_ssize_t size = p.kernels.itemsize, i
+    cdef Py_ssize_t rows = smaller(PART, p.kernel_h - piece.row)
+    cdef Py_ssize_t columns = smaller(PART, p.kernel_w - piece.column)
+    if rows < PART or columns < PART:
+        memset(to, 0, count * PART * PART * wide * size)
+    elif p.w_column == 1 and p.w_row == PART and p.w_channel == PART * PART:
+        p.kernels.transpose(tap_of(p, group, first, c0, 0, 0), p.w_filter,
+                            smaller(wide, p.filters - first), PART * PART * count, to, wide, wide)
+        return
+    for i in range(rows):
+        gather_row(p, group, first, wide, c0, count, piece.row + i, piece.column, columns,
+                   to + i * PART * wide * size)
+
+
+cdef void make_u(const Winograd *s, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t q, char *to,
                  char *taps) noexcept nogil:
-    # U[position][channel][filter] of one piece of the channels and one panel of the filters
+    # U[position][channel][filter] of one piece, and one panel of the filters
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, vector, c, c0, i, count
     cdef Py_ssize_t v0 = share(s.vectors, s.panels, panel)
     cdef Py_ssize_t wide = (share(s.vectors, s.panels, panel + 1) - v0) * lanes
-    cdef Py_ssize_t depth = smaller(PIECE, p.channels - piece * PIECE)
-    for i in range(ceil_div(depth, GATHERED)):
+    cdef Piece piece = find_piece(s, q)
+    for i in range(ceil_div(piece.channels, GATHERED)):
         c0 = i * GATHERED
-        count = smaller(GATHERED, depth - c0)
-        gather_taps(p, group, v0 * lanes, wide, piece * PIECE + c0, count, taps)
+        count = smaller(GATHERED, piece.channels - c0)
+        gather_taps(p, group, v0 * lanes, wide, &piece, piece.c0 + c0, count, taps)
         for c in range(count):
             for vector in range(wide // lanes):
                 p.kernels.winograd_weights(
-                    taps + (9 * c * wide + vector * lanes) * size, wide,
+                    taps + (PART * PART * c * wide + vector * lanes) * size, wide,
                     to + ((c0 + c) * wide + vector * lanes) * size, s.u_plane)
 
 
 cdef inline Py_ssize_t taps_bytes(const Winograd *s) noexcept nogil:
-    return 9 * GATHERED * s.m_pitch * s.problem.kernels.itemsize + FC_SLACK
+    return PART * PART * GATHERED * s.m_pitch * s.problem.kernels.itemsize + FC_SLACK
 
 
 cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
@@ -139,14 +163,14 @@ cdef int pack_winograd(const Problem *p, char *to) noexcept nogil:
 
 # --------------------------------------------------------------------------------- products
 
-cdef void multiply(const Winograd *s, Py_ssize_t tiles, Py_ssize_t wide, Py_ssize_t piece,
+cdef void multiply(const Winograd *s, Py_ssize_t tiles, Py_ssize_t wide, Py_ssize_t q,
                    const char *u, const char *v, char *m) noexcept nogil:
     # m[position][tile][filter] (+)= sum_c V[position][tile][c] * U[position][c][filter]
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, groups = ceil_div(tiles, s.height)
-    cdef Py_ssize_t depth = smaller(PIECE, p.channels - piece * PIECE), _, i, t, first, high
+    cdef Py_ssize_t depth = find_piece(s, q).channels, _, i, t, first, high
     cdef const void *rows[FC_MAX_ROWS]
-    cdef fc_epilogue e = plain_epilogue(piece > 0)
+    cdef fc_epilogue e = plain_epilogue(q > 0)
     for _ in range(POSITIONS):
         for i in range(groups):
             first = share(tiles, groups, i)
@@ -165,14 +189,16 @@ cdef void multiply(const Winograd *s, Py_ssize_t tiles, Py_ssize_t wide, Py_ssiz
 cdef int outputs_first(const Winograd *s, char *out, Py_ssize_t row, Py_ssize_t lines,
                        const Block *b, const char *m, Py_ssize_t filters, const char *bias,
                        char *band) noexcept nogil:
-    # out of some lines of one image whose channels come first, from filter 0 of `out` on
+    # out of some lines of one phase of one image whose channels come first
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, f, i, j, k, r, rows, some
-    cdef Py_ssize_t width = b.length * TILE, columns = smaller(width, p.out_w - b.j0 * TILE)
+    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, f, i, j, k, r, rows, some, y
+    cdef Py_ssize_t z0 = first_column(s, b.j0), width = span(s, b, 0)
+    cdef Py_ssize_t columns = smaller(width, p.out_w - z0)
     cdef int finite = 1
     cdef const char *shift = NULL
     for i in range(lines):
-        rows = smaller(TILE, p.out_h - (row + i) * TILE)
+        y = first_row(s, row + i)
+        rows = outputs_from(y, p.dilation_h, p.out_h)
         for j in range(ceil_div(filters, lanes)):
             f = j * lanes
             if bias != NULL:
@@ -180,14 +206,14 @@ cdef int outputs_first(const Winograd *s, char *out, Py_ssize_t row, Py_ssize_t 
             some = smaller(lanes, filters - f)
             for k in range(b.length):
                 finite &= p.kernels.winograd_output(
-                    m + ((i * b.length + k) * s.m_pitch + f) * size, s.m_plane, some,
-                    shift, p.relu,
-                    band + k * TILE * lanes * size, width * lanes, lanes, rows, TILE)
+                    m + ((i * b.length + k) * s.m_pitch + f) * size, s.m_plane, some, shift, p.relu,
+                    band + (first_column(s, b.j0 + k) - z0) * lanes * size, width * lanes,
+                    p.dilation_w * lanes, rows, TILE)
             for r in range(rows):
                 p.kernels.transpose(
                     band + r * width * lanes * size, lanes, columns, some,
-                    out + (f * p.out_filter + ((row + i) * TILE + r) * p.out_row
-                           + b.j0 * TILE) * size, p.out_filter, columns)
+                    out + (f * p.out_filter + (y + r * p.dilation_h) * p.out_row + z0) * size,
+                    p.out_filter, columns)
     return finite
 
 
@@ -196,16 +222,18 @@ cdef int outputs_last(const Winograd *s, char *out, Py_ssize_t row, Py_ssize_t l
                       const char *bias) noexcept nogil:
     # the same where they come last
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, i, j, rows, columns
+    cdef Py_ssize_t size = p.kernels.itemsize, i, j, y, z
     cdef int finite = 1
+    cdef char *to
     for i in range(lines):
-        rows = smaller(TILE, p.out_h - (row + i) * TILE)
+        y = first_row(s, row + i)
         for j in range(b.length):
-            columns = smaller(TILE, p.out_w - (b.j0 + j) * TILE)
+            z = first_column(s, b.j0 + j)
+            to = out + (y * p.out_row + z * p.out_column) * size
             finite &= p.kernels.winograd_output(
-                m, s.m_plane, filters, bias, p.relu,
-                out + ((row + i) * TILE * p.out_row + (b.j0 + j) * TILE * p.out_column) * size,
-                p.out_row, p.out_column, rows, columns)
+                m, s.m_plane, filters, bias, p.relu, to,
+                p.dilation_h * p.out_row, p.dilation_w * p.out_column,
+                outputs_from(y, p.dilation_h, p.out_h), outputs_from(z, p.dilation_w, p.out_w))
             m += s.m_pitch * size
     return finite
 
@@ -223,7 +251,7 @@ cdef void write_outputs(const Forward *d, Py_ssize_t group, Py_ssize_t first, Py
         bias = p.bias + (group * p.filters + first) * size
     while line < b.first + b.lines:
         n, row = line // s.tile_rows, line % s.tile_rows
-        lines = smaller(b.first + b.lines - line, s.tile_rows - row)
+        lines = lines_together(s, line, b.first + b.lines)
         out = p.out + (n * p.out_sample + group * p.out_group + first * p.out_filter) * size
         if p.channels_last:
             finite = outputs_last(s, out, row, lines, b, m, filters, bias)
@@ -247,7 +275,7 @@ cdef void winograd_task(void *context, Py_ssize_t task, char *workspace) noexcep
     cdef char *made = m + s.m_bytes
     cdef char *band = made + (0 if d.packed != NULL else s.u_bytes)
     cdef const char *u
-    make_v(s, group, &b, 0, s.pieces, v, band)
+    make_v(s, group, &b, 0, s.channel_pieces, v, band)
     for panel in range(share(s.panels, d.panel_parts, part),
                        share(s.panels, d.panel_parts, part + 1)):
         v0, v1 = share(s.vectors, s.panels, panel), share(s.vectors, s.panels, panel + 1)

@@ -1,4 +1,4 @@
-"""grad_w of 3 x 3 kernels, stride 1, by minimal filtering: kernels/winograd.h.
+"""grad_w with stride 1 by minimal filtering: kernels/winograd.h, winograd_tiles.pxd.
 
     grad_w[f, c] = G' [ sum_tile D[., tile, f] * V[., tile, c] ] G
 
@@ -22,16 +22,23 @@ from fastconv._core.runtime cimport (
     plain_epilogue,
 )
 from fastconv._core.winograd_tiles cimport (
+    PART,
     PIECE,
     POSITIONS,
     TILE,
     Block,
+    Piece,
     Winograd,
     cut_tiles,
     cut_weights,
     fill_band,
     find_block,
+    find_piece,
+    first_column,
+    first_row,
     make_v,
+    outputs_from,
+    span,
     tap_of,
 )
 
@@ -63,36 +70,38 @@ cdef void make_d(const Winograd *s, Py_ssize_t group, Py_ssize_t first, Py_ssize
     # D[position][tile][filter] of a block, up to `wide` filters from `first` on
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, filters = smaller(wide, p.filters - first)
-    cdef Py_ssize_t line, n, row, j, rows
+    cdef Py_ssize_t line, n, y, z, j
     cdef const char *grad
     for line in range(b.first, b.first + b.lines):
-        n, row = line // s.tile_rows, line % s.tile_rows * TILE
-        rows = smaller(TILE, p.out_h - row)
+        n, y = line // s.tile_rows, first_row(s, line % s.tile_rows)
         grad = p.out + (n * p.out_sample + group * p.out_group + first * p.out_filter) * size
         if not p.channels_last:
-            line_first(s, grad, row, filters, wide, b, to, band)
+            line_first(s, grad, y, filters, wide, b, to, band)
             to += b.length * wide * size
             continue
         for j in range(b.j0, b.j0 + b.length):
+            z = first_column(s, j)
             p.kernels.winograd_gradient(
-                grad + (row * p.out_row + j * TILE * p.out_column) * size, p.out_row, p.out_column,
-                filters, rows, smaller(TILE, p.out_w - j * TILE), to, s.m_plane)
+                grad + (y * p.out_row + z * p.out_column) * size, p.dilation_h * p.out_row,
+                p.dilation_w * p.out_column, filters, outputs_from(y, p.dilation_h, p.out_h),
+                outputs_from(z, p.dilation_w, p.out_w), to, s.m_plane)
             to += wide * size
 
 
-cdef void line_first(const Winograd *s, const char *grad, Py_ssize_t row, Py_ssize_t filters,
+cdef void line_first(const Winograd *s, const char *grad, Py_ssize_t y, Py_ssize_t filters,
                      Py_ssize_t wide, const Block *b, char *to, char *band) noexcept nogil:
     # a line of tiles of one image whose channels come first
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, i, j, f
-    cdef Py_ssize_t width = b.length * TILE
+    cdef Py_ssize_t z0 = first_column(s, b.j0), width = span(s, b, 0)
     for i in range(ceil_div(filters, lanes)):
         f = i * lanes
-        fill_band(p, grad + f * p.out_filter * size, p.out_h, p.out_w, row, b.j0 * TILE, TILE,
+        fill_band(p, grad + f * p.out_filter * size, p.out_h, p.out_w, y, z0, p.dilation_h, TILE,
                   width, smaller(lanes, filters - f), band)
         for j in range(b.length):
-            p.kernels.winograd_gradient(band + j * TILE * lanes * size, width * lanes, lanes, lanes,
-                                        TILE, TILE, to + (j * wide + f) * size, s.m_plane)
+            p.kernels.winograd_gradient(
+                band + (first_column(s, b.j0 + j) - z0) * lanes * size, width * lanes,
+                p.dilation_w * lanes, lanes, TILE, TILE, to + (j * wide + f) * size, s.m_plane)
 
 
 cdef void multiply(const Winograd *s, Py_ssize_t tiles, Py_ssize_t vectors, Py_ssize_t channels,
@@ -121,25 +130,25 @@ cdef void sums_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     cdef const Winograd *s = &d.w
     cdef const Problem *p = s.problem
     cdef Py_ssize_t part = task % d.piece_parts, rest = task // d.piece_parts, lanes
-    cdef Py_ssize_t group = rest % p.groups, chunk = rest // p.groups, index, panel, piece, v0, v1
-    cdef Py_ssize_t piece0 = share(s.pieces, d.piece_parts, part)
-    cdef Py_ssize_t piece1 = share(s.pieces, d.piece_parts, part + 1)
+    cdef Py_ssize_t group = rest % p.groups, chunk = rest // p.groups, index, panel, q, v0, v1
+    cdef Py_ssize_t low = share(s.channel_pieces, d.piece_parts, part)
+    cdef Py_ssize_t high = share(s.channel_pieces, d.piece_parts, part + 1)
     cdef Py_ssize_t start = share(s.blocks, d.chunks, chunk)
     cdef char *v = workspace
-    cdef char *made = v + (piece1 - piece0) * s.v_bytes
+    cdef char *made = v + (high - low) * s.parts * s.v_bytes
     cdef char *band = made + s.m_bytes
     cdef Block b
     lanes = p.kernels.lanes
     for index in range(start, share(s.blocks, d.chunks, chunk + 1)):
         b = find_block(s, index)
-        make_v(s, group, &b, piece0, piece1, v, band)
+        make_v(s, group, &b, low, high, v, band)
         for panel in range(s.panels):
             v0, v1 = share(s.vectors, s.panels, panel), share(s.vectors, s.panels, panel + 1)
             make_d(s, group, v0 * lanes, (v1 - v0) * lanes, &b, made, band)
-            for piece in range(piece0, piece1):
-                multiply(s, b.lines * b.length, v1 - v0, smaller(PIECE, p.channels - piece * PIECE),
-                         v + (piece - piece0) * s.v_bytes, made,
-                         sums_of(d, chunk, group, panel, piece), index > start)
+            for q in range(low * s.parts, high * s.parts):
+                multiply(s, b.lines * b.length, v1 - v0, find_piece(s, q).channels,
+                         v + (q - low * s.parts) * s.v_bytes, made,
+                         sums_of(d, chunk, group, panel, q), index > start)
 
 
 # ----------------------------------------------------------------------------------- grad_w
@@ -149,36 +158,42 @@ cdef void store_task(void *context, Py_ssize_t task, char *workspace) noexcept n
     cdef const Gradient *d = <const Gradient *> context
     cdef const Winograd *s = &d.w
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, piece = task % s.pieces
+    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, q = task % s.pieces
     cdef Py_ssize_t panel = task // s.pieces % s.panels, group = task // s.pieces // s.panels
     cdef Py_ssize_t first = share(s.vectors, s.panels, panel) * lanes, chunk, c, vector
     cdef Py_ssize_t wide = share(s.vectors, s.panels, panel + 1) * lanes - first
-    cdef Py_ssize_t channels = smaller(PIECE, p.channels - piece * PIECE)
-    cdef char *sums = sums_of(d, 0, group, panel, piece)
+    cdef char *sums = sums_of(d, 0, group, panel, q)
+    cdef Piece piece = find_piece(s, q)
     for chunk in range(1, d.chunks):
-        p.kernels.scatter_add(sums_of(d, chunk, group, panel, piece), sums, 1, s.u_bytes // size)
-    for c in range(channels):
+        p.kernels.scatter_add(sums_of(d, chunk, group, panel, q), sums, 1, s.u_bytes // size)
+    for c in range(piece.channels):
         for vector in range(wide // lanes):
-            p.kernels.winograd_kernel(sums + (c * wide + vector * lanes) * size, s.u_plane,
-                                      workspace + (9 * c * wide + vector * lanes) * size, wide)
-    scatter_taps(p, group, first, wide, piece * PIECE, channels, workspace)
+            p.kernels.winograd_kernel(
+                sums + (c * wide + vector * lanes) * size, s.u_plane,
+                workspace + (PART * PART * c * wide + vector * lanes) * size, wide)
+    scatter_taps(p, group, first, wide, &piece, workspace)
 
 
 cdef void scatter_taps(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_ssize_t wide,
-                       Py_ssize_t c0, Py_ssize_t count, const char *taps) noexcept nogil:
+                       const Piece *piece, const char *taps) noexcept nogil:
     # the reverse of gather_taps in winograd.pyx: w[f, c, tap] = taps[c][tap][f]
-    cdef Py_ssize_t size = p.kernels.itemsize, filters = smaller(wide, p.filters - first), q
+    cdef Py_ssize_t size = p.kernels.itemsize, filters = smaller(wide, p.filters - first), c, r, z
     cdef fc_copy some
     cdef fc_epilogue e = plain_epilogue(False)
-    if p.w_column == 1 and p.w_row == 3 and p.w_channel == 9:
-        p.kernels.transpose(taps, wide, 9 * count, filters,
-                            <char *> tap_of(p, group, first, c0, 0, 0), p.w_filter, 9 * count)
+    if (p.kernel_h == PART and p.kernel_w == PART and p.w_column == 1 and p.w_row == PART
+            and p.w_channel == PART * PART):
+        p.kernels.transpose(taps, wide, PART * PART * piece.channels, filters,
+                            <char *> tap_of(p, group, first, piece.c0, 0, 0), p.w_filter,
+                            PART * PART * piece.channels)
         return
     some.to, some.source, some.count = 0, 0, filters
-    for q in range(9 * count):
-        p.kernels.scatter(taps + q * wide * size, wide, 1, &some, 1,
-                          <char *> tap_of(p, group, first, c0 + q // 9, q % 9 // 3, q % 3), 0,
-                          p.w_filter, &e)
+    for c in range(piece.channels):
+        for r in range(smaller(PART, p.kernel_h - piece.row)):
+            for z in range(smaller(PART, p.kernel_w - piece.column)):
+                p.kernels.scatter(
+                    taps + (PART * (PART * c + r) + z) * wide * size, wide, 1, &some, 1,
+                    <char *> tap_of(p, group, first, piece.c0 + c, piece.row + r, piece.column + z),
+                    0, p.w_filter, &e)
 
 
 # ------------------------------------------------------------------------------------- plan
@@ -195,10 +210,10 @@ cdef Py_ssize_t plan_gradient(Gradient *d) noexcept nogil:
     d.chunks = larger(1, smaller(smaller(s.blocks, CHUNKS), CHUNK_BYTES // bytes))
     d.piece_parts = 1
     if d.chunks * p.groups < 3 * p.threads:
-        d.piece_parts = smaller(s.pieces, ceil_div(3 * p.threads, d.chunks * p.groups))
+        d.piece_parts = smaller(s.channel_pieces, ceil_div(3 * p.threads, d.chunks * p.groups))
     d.tasks = d.chunks * p.groups * d.piece_parts
-    taps = 9 * PIECE * s.m_pitch * size
-    return larger(taps, ceil_div(s.pieces, d.piece_parts) * s.v_bytes + s.m_bytes
+    taps = PART * PART * PIECE * s.m_pitch * size
+    return larger(taps, ceil_div(s.channel_pieces, d.piece_parts) * s.parts * s.v_bytes + s.m_bytes
                   + s.band_bytes) + FC_SLACK
 
 

@@ -5,21 +5,26 @@ Images whose channels come first are transposed on the way, a band of rows at a 
 
 from libc.string cimport memset
 
-from fastconv._core.patch cimport Patch, copy_patch
 from fastconv._core.problem cimport Problem, ceil_div, larger, round_up, share, smaller
+
+cdef extern from "string.h" nogil:
+    void *copy_bytes "memcpy"(void *, const void *, size_t)
 
 cdef enum:
     WIDEST = 31                 # tiles in a row of a block: few rows share little of their patches
 
 
 cdef void cut_weights(Winograd *s, const Problem *p) noexcept nogil:
-    # panels of filters, pieces of channels
+    # panels of filters, pieces of channels and of the kernel
     cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, widest
     s.problem = p
     s.vectors = ceil_div(p.filters, lanes)
     s.panels = ceil_div(s.vectors, p.kernels.rows_vectors[1])
     widest = ceil_div(s.vectors, s.panels)
-    s.pieces = ceil_div(p.channels, PIECE)
+    s.parts_h, s.parts_w = ceil_div(p.kernel_h, PART), ceil_div(p.kernel_w, PART)
+    s.parts = s.parts_h * s.parts_w
+    s.channel_pieces = ceil_div(p.channels, PIECE)
+    s.pieces = s.channel_pieces * s.parts
     s.v_pitch = round_up(smaller(PIECE, p.channels), lanes)
     s.m_pitch = widest * lanes
     s.u_plane = off_pages(smaller(PIECE, p.channels) * s.m_pitch, size)
@@ -32,10 +37,16 @@ cdef void cut_weights(Winograd *s, const Problem *p) noexcept nogil:
 cdef void cut_tiles(Winograd *s, Py_ssize_t tiles) noexcept nogil:
     # blocks of so many tiles, or fewer, or one row of them
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, lines
-    s.tile_rows, s.tile_columns = ceil_div(p.out_h, TILE), ceil_div(p.out_w, TILE)
+    cdef Py_ssize_t size = p.kernels.itemsize, lines, rows, columns
+    s.phase_rows = ceil_div(ceil_div(p.out_h, p.dilation_h), TILE)
+    s.phase_columns = ceil_div(ceil_div(p.out_w, p.dilation_w), TILE)
+    s.tile_rows = smaller(p.dilation_h, p.out_h) * s.phase_rows
+    s.tile_columns = smaller(p.dilation_w, p.out_w) * s.phase_columns
     lines = p.samples * s.tile_rows
-    s.column_parts = ceil_div(s.tile_columns, smaller(tiles, WIDEST))
+    # all phases of the columns, or a part of the only one
+    s.column_parts = 1
+    if p.dilation_w == 1:
+        s.column_parts = ceil_div(s.tile_columns, smaller(tiles, WIDEST))
     s.columns_each = ceil_div(s.tile_columns, s.column_parts)
     s.line_blocks = ceil_div(lines, larger(1, tiles // s.columns_each))
     s.lines_each = ceil_div(lines, s.line_blocks)
@@ -45,10 +56,12 @@ cdef void cut_tiles(Winograd *s, Py_ssize_t tiles) noexcept nogil:
     s.m_plane = off_pages(tiles * s.m_pitch, size)
     s.v_bytes, s.m_bytes = POSITIONS * s.v_plane * size, POSITIONS * s.m_plane * size
     if p.channels_last:
-        s.band_bytes = PATCH * PATCH * p.channels * size
+        s.band_bytes = PATCH * PATCH * smaller(PIECE, p.channels) * size
     else:
-        s.band_bytes = (smaller(s.lines_each, s.tile_rows) * TILE + PATCH - TILE) * (
-            s.columns_each * TILE + PATCH - TILE) * p.kernels.lanes * size
+        rows = smaller(s.lines_each, s.phase_rows) * TILE + PART * s.parts_h - 1
+        columns = smaller(s.columns_each, s.phase_columns) * TILE + PART * s.parts_w
+        columns *= p.dilation_w
+        s.band_bytes = rows * columns * p.kernels.lanes * size
 
 
 cdef Block find_block(const Winograd *s, Py_ssize_t index) noexcept nogil:
@@ -62,88 +75,105 @@ cdef Block find_block(const Winograd *s, Py_ssize_t index) noexcept nogil:
 
 
 cdef void fill_band(const Problem *p, const char *plane, Py_ssize_t height, Py_ssize_t width,
-                    Py_ssize_t y, Py_ssize_t z, Py_ssize_t rows, Py_ssize_t columns,
-                    Py_ssize_t channels, char *band) noexcept nogil:
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, i, line
+                    Py_ssize_t y, Py_ssize_t z, Py_ssize_t step, Py_ssize_t rows,
+                    Py_ssize_t columns, Py_ssize_t channels, char *band) noexcept nogil:
+    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, _
     cdef Py_ssize_t low = smaller(columns, larger(0, -z))
     cdef Py_ssize_t high = larger(low, smaller(columns, width - z))
-    for i in range(rows):
-        line = i * columns * lanes
-        if y + i < 0 or y + i >= height:
-            memset(band + line * size, 0, columns * lanes * size)
-            continue
-        memset(band + line * size, 0, low * lanes * size)
-        p.kernels.transpose(plane + ((y + i) * width + z + low) * size, height * width, channels,
-                            high - low, band + (line + low * lanes) * size, lanes, lanes)
-        memset(band + (line + high * lanes) * size, 0, (columns - high) * lanes * size)
+    for _ in range(rows):
+        if y < 0 or y >= height:
+            memset(band, 0, columns * lanes * size)
+        else:
+            memset(band, 0, low * lanes * size)
+            p.kernels.transpose(plane + (y * width + z + low) * size, height * width, channels,
+                                high - low, band + low * lanes * size, lanes, lanes)
+            memset(band + high * lanes * size, 0, (columns - high) * lanes * size)
+        band += columns * lanes * size
+        y += step
 
 
 cdef void tiles_first(const Winograd *s, Py_ssize_t n, Py_ssize_t group, Py_ssize_t row,
-                      Py_ssize_t lines, const Block *b, Py_ssize_t piece0, Py_ssize_t piece1,
-                      char *v, char *band) noexcept nogil:
-    # V of some lines of one image whose channels come first
+                      Py_ssize_t lines, const Block *b, Py_ssize_t first, Py_ssize_t stop, char *v,
+                      char *band) noexcept nogil:
+    # V of some lines of one phase of one image whose channels come first
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, c, i, j, k
-    cdef Py_ssize_t width = b.length * TILE + PATCH - TILE
-    cdef Py_ssize_t first = piece0 * PIECE, channels = smaller(p.channels, piece1 * PIECE) - first
-    cdef char *to
+    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, c, i, j, k, q
+    cdef Py_ssize_t c0 = first * PIECE, channels = smaller(p.channels, stop * PIECE) - c0
+    cdef Py_ssize_t z0 = first_column(s, b.j0), width = span(s, b, PART * s.parts_w - 1)
+    cdef const char *image = p.x + ((n * p.groups + group) * p.channels + c0) * (
+        p.height * p.width * size)
+    cdef const char *at
+    cdef Piece piece
     for k in range(ceil_div(channels, lanes)):
         c = k * lanes
-        to = v + c // PIECE * s.v_bytes + c % PIECE * size
-        fill_band(p, p.x + ((n * p.groups + group) * p.channels + first + c) * p.height * p.width
-                  * size, p.height, p.width, row * TILE - p.pad_top, b.j0 * TILE - p.pad_left,
-                  lines * TILE + PATCH - TILE, width, smaller(lanes, channels - c), band)
-        for i in range(lines):
-            for j in range(b.length):
-                p.kernels.winograd_input(
-                    band + (i * width + j) * TILE * lanes * size, width * lanes, lanes, lanes,
-                    to + (i * b.length + j) * s.v_pitch * size, s.v_plane)
+        fill_band(p, image + c * p.height * p.width * size, p.height, p.width,
+                  first_row(s, row) - p.pad_top, z0 - p.pad_left, p.dilation_h,
+                  lines * TILE + PART * s.parts_h - 1, width, smaller(lanes, channels - c), band)
+        for q in range(s.parts):
+            piece = find_piece(s, q)
+            for i in range(lines):
+                for j in range(b.length):
+                    at = band + ((i * TILE + piece.row) * width + first_column(s, b.j0 + j) - z0
+                                 + piece.column * p.dilation_w) * lanes * size
+                    p.kernels.winograd_input(
+                        at, width * lanes, p.dilation_w * lanes, lanes,
+                        v + (c // PIECE * s.parts + q) * s.v_bytes
+                        + ((i * b.length + j) * s.v_pitch + c % PIECE) * size, s.v_plane)
 
 
 cdef void tiles_last(const Winograd *s, Py_ssize_t n, Py_ssize_t group, Py_ssize_t row,
-                     Py_ssize_t lines, const Block *b, Py_ssize_t piece0, Py_ssize_t piece1,
-                     char *v, char *band) noexcept nogil:
+                     Py_ssize_t lines, const Block *b, Py_ssize_t first, Py_ssize_t stop, char *v,
+                     char *band) noexcept nogil:
     # the same where they come last: read as they lie, but for tiles that reach beyond the image
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, i, j, pixel = p.groups * p.channels
-    cdef Py_ssize_t channels = smaller(p.channels, piece1 * PIECE) - piece0 * PIECE
-    cdef const char *image = p.x + (n * p.height * p.width * pixel + group * p.channels
-                                    + piece0 * PIECE) * size
-    cdef Patch w
-    w.height, w.width, w.pixel, w.channels = p.height, p.width, pixel, channels
-    w.step_y, w.step_z, w.rows, w.columns = 1, 1, PATCH, PATCH
+    cdef Py_ssize_t size = p.kernels.itemsize, i, j, q, y, z, pixel = p.groups * p.channels
+    cdef Py_ssize_t down = (PATCH - 1) * p.dilation_h, across = (PATCH - 1) * p.dilation_w
+    cdef const char *image = p.x + (n * p.height * p.width * pixel + group * p.channels) * size
+    cdef Piece piece
     for i in range(lines):
-        w.y = (row + i) * TILE - p.pad_top
         for j in range(b.length):
-            w.z = (b.j0 + j) * TILE - p.pad_left
-            if w.y >= 0 and w.z >= 0 and w.y + PATCH <= p.height and w.z + PATCH <= p.width:
-                tile_last(s, image + (w.y * p.width + w.z) * pixel * size, p.width * pixel, pixel,
-                          channels, v)
-            else:
-                copy_patch(p.kernels, image, &w, band)
-                tile_last(s, band, PATCH * channels, channels, channels, v)
+            for q in range(first * s.parts, stop * s.parts):
+                piece = find_piece(s, q)
+                y = first_row(s, row + i) - p.pad_top + piece.row * p.dilation_h
+                z = first_column(s, b.j0 + j) - p.pad_left + piece.column * p.dilation_w
+                if y >= 0 and z >= 0 and y + down < p.height and z + across < p.width:
+                    p.kernels.winograd_input(
+                        image + ((y * p.width + z) * pixel + piece.c0) * size,
+                        p.dilation_h * p.width * pixel, p.dilation_w * pixel, piece.channels,
+                        v + (q - first * s.parts) * s.v_bytes, s.v_plane)
+                else:
+                    copy_tile(p, image + piece.c0 * size, y, z, piece.channels, band)
+                    p.kernels.winograd_input(band, PATCH * piece.channels, piece.channels,
+                                             piece.channels,
+                                             v + (q - first * s.parts) * s.v_bytes, s.v_plane)
             v += s.v_pitch * size
 
 
-cdef inline void tile_last(const Winograd *s, const char *x, Py_ssize_t row, Py_ssize_t pixel,
-                           Py_ssize_t channels, char *v) noexcept nogil:
-    cdef Py_ssize_t size = s.problem.kernels.itemsize, piece
-    for piece in range(ceil_div(channels, PIECE)):
-        s.problem.kernels.winograd_input(x + piece * PIECE * size, row, pixel,
-                                         smaller(PIECE, channels - piece * PIECE),
-                                         v + piece * s.v_bytes, s.v_plane)
+cdef void copy_tile(const Problem *p, const char *image, Py_ssize_t y, Py_ssize_t z,
+                    Py_ssize_t channels, char *to) noexcept nogil:
+    # 6 x 6 pixels with zeros outside of the image
+    cdef Py_ssize_t bytes = channels * p.kernels.itemsize, i, j, row, column
+    cdef Py_ssize_t pixel = p.groups * p.channels * p.kernels.itemsize
+    for i in range(PATCH):
+        row = y + i * p.dilation_h
+        for j in range(PATCH):
+            column = z + j * p.dilation_w
+            if row < 0 or column < 0 or row >= p.height or column >= p.width:
+                memset(to, 0, bytes)
+            else:
+                copy_bytes(to, image + (row * p.width + column) * pixel, bytes)
+            to += bytes
 
 
-cdef void make_v(const Winograd *s, Py_ssize_t group, const Block *b, Py_ssize_t piece0,
-                 Py_ssize_t piece1, char *v, char *band) noexcept nogil:
-    # the lines of one image after those of the one before
+cdef void make_v(const Winograd *s, Py_ssize_t group, const Block *b, Py_ssize_t first,
+                 Py_ssize_t stop, char *v, char *band) noexcept nogil:
     cdef Py_ssize_t line = b.first, lines, n, row
     while line < b.first + b.lines:
         n, row = line // s.tile_rows, line % s.tile_rows
-        lines = smaller(b.first + b.lines - line, s.tile_rows - row)
+        lines = lines_together(s, line, b.first + b.lines)
         if s.problem.channels_last:
-            tiles_last(s, n, group, row, lines, b, piece0, piece1, v, band)
+            tiles_last(s, n, group, row, lines, b, first, stop, v, band)
         else:
-            tiles_first(s, n, group, row, lines, b, piece0, piece1, v, band)
+            tiles_first(s, n, group, row, lines, b, first, stop, v, band)
         v += lines * b.length * s.v_pitch * s.problem.kernels.itemsize
         line += lines
