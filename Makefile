@@ -129,9 +129,10 @@ bench-training: .venv-bench/.stamp ## time a step of training of the examples' n
 	@$(call install-wheel,.venv-bench,bench)
 	@touch $@
 
-# Memory errors and undefined behaviour: the extension is instrumented, so its runtime must come first in the process.
+# Memory errors and undefined behaviour: the extension is instrumented, so its runtime must come first in the process,
+# and the library whose exceptions it looks after (of Matplotlib, say) with it.
 asan: .venv-asan/.stamp ## the tests on a build with the address and undefined-behaviour sanitizers
-	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
+	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libstdc++.so)" PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  FASTCONV_SANITIZE=address,undefined \
 	  .venv-asan/bin/python -m pytest -m 'not slow' $(PYTEST) tests --ignore=tests/hosts
