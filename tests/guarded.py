@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 from arrays import images_in
@@ -24,13 +25,19 @@ from cases import (
 from problems import conv_problem, pool_problem
 from test_kernels import accepting, geometry_of
 
-from fastconv import plan
+from fastconv import optimizers, plan
 from fastconv._core import runtime
 from fastconv.geometry import pool_geometry
 from fastconv.ops.run import logical
 
 PAGE = mmap.PAGESIZE
 INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+RULES = [
+    ("SGD", {}),
+    ("SGD", {"momentum": 0.9, "nesterov": True}),
+    ("RMSprop", {"momentum": 0.9, "centered": True}),
+    ("Adam", {"amsgrad": True}),
+]
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -123,10 +130,23 @@ def relu(size, dtype, side):
     filled(out)
 
 
+def optimizer(name, options, size, dtype, side):
+    """Run a step of an optimizer, its slots guarded too."""
+    w, g = (guarded(np.ones(size, dtype), side) for _ in range(2))
+    made = getattr(optimizers, name)(**options, weight_decay=0.1, clipvalue=0.5)
+    made.build([SimpleNamespace(value=w)])
+    for arrays in made._slots.values():
+        arrays[0] = guarded(arrays[0], side)
+    made.apply([g])
+    filled(w, *(arrays[0] for arrays in made._slots.values()))
+
+
 def runs(dtype):
     """Yield what to call for each case of each operation, and its words."""
     for size in (1, 2, 15, 16, 17, 63, 65, 2**16 + 1):
         yield partial(relu, size, dtype)
+        for name, options in RULES if dtype != "int64" else ():
+            yield partial(optimizer, name, options, size, dtype)
     operations = {"conv2d": CONV_CASES, "conv_transpose2d": TRANSPOSE_CASES}
     for data_format in DATA_FORMATS:
         for operation, cases in operations.items():

@@ -42,7 +42,7 @@ FLOORS = {
     "callbacks": {"metrics", "errors", "geometry"},
     "metrics": {"losses", "errors", "geometry"},
     "losses": {"errors", "geometry"},
-    "optimizers": {"errors", "geometry"},
+    "optimizers": {"ops", "errors", "geometry"},
     "plotting": {"models", "layers", "extras", "files", "config", "geometry", "errors"},
     "utils": {"layers", "preprocessing", "random", "config", "geometry", "errors"},
     "datasets": {"extras", "files", "config", "geometry", "errors"},

@@ -1,6 +1,7 @@
 """Optimizers beside Keras's: the same weights after many steps on the same gradients."""
 
 import copy
+import itertools
 import math
 import os
 import pickle
@@ -9,7 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastconv import optimizers
+import fastconv as fc
+from fastconv import optimizers, reference
+from fastconv.ops.update import Step, update
 from fastconv.optimizers import base, schedules
 
 SHAPES = [(3, 2, 4), (4,), (), (70, 501)]  # the last is more than one block of float64
@@ -243,6 +246,63 @@ def test_blocks_do_not_show(monkeypatch, name, options):
         results.append(values(variables))
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
+
+
+VARIANTS = [
+    ("sgd", {}, []),
+    ("sgd", {"momentum": 0.9}, ["momentum"]),
+    ("sgd", {"momentum": 0.9, "nesterov": True}, ["momentum"]),
+    ("rmsprop", {"rho": 0.9, "epsilon": 1e-7}, ["velocity"]),
+    ("rmsprop", {"rho": 0.9, "epsilon": 1e-7, "momentum": 0.7}, ["velocity", "momentum"]),
+    ("rmsprop", {"rho": 0.8, "epsilon": 1e-3}, ["velocity", "average_gradient"]),
+    (
+        "rmsprop",
+        {"rho": 0.8, "epsilon": 1e-3, "momentum": 0.7},
+        ["velocity", "momentum", "average_gradient"],
+    ),
+    ("adam", {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}, ["momentum", "velocity"]),
+    (
+        "adam",
+        {"beta_1": 0.9, "beta_2": 0.7, "epsilon": 1e-7},
+        ["momentum", "velocity", "velocity_hat"],
+    ),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("changes", [{}, {"clip": 0.4, "decay": 0.003}], ids=["", "clipped"])
+def test_the_step_has_its_twin_s_bits_on_every_instruction_set(isa, changes, threads, dtype):
+    """So no sum has swallowed the rounding of a product, and no piece or thread shows."""
+    for (rule, numbers, names), size in itertools.product(VARIANTS, [1, 7, 64, 3 * 2**15 + 5]):
+        step = Step(rule, 0.01, **numbers, **changes)
+        rng = np.random.default_rng(size)
+        ours = [rng.standard_normal(size).astype(dtype) for _ in range(2 + len(names))]
+        for array in ours[2:]:
+            np.abs(array, out=array)  # a mean of squares is not below zero
+        twins = [array.copy() for array in ours]
+        for first, factor in ((0.0, 1.0), (np.inf, 0.3), (np.nan, math.nan if changes else 1.7)):
+            gradient = rng.standard_normal(size).astype(dtype)
+            gradient[:2] = first
+            for run, (w, g, *slots) in ((update, ours), (reference.update, twins)):
+                g[:] = gradient
+                with fc.threads(threads):
+                    run(step, w, g, dict(zip(names, slots, strict=True)), factor)
+        for array, twin in zip(ours, twins, strict=True):
+            np.testing.assert_array_equal(array, twin, strict=True)
+
+
+def test_unaligned_variables_and_gradients_of_the_same_memory():
+    before = np.random.default_rng(0).standard_normal(100)
+    memory = bytearray(801)
+    unaligned = np.frombuffer(memory, np.uint8)[1:].view(np.float64)
+    shared = before.copy()
+    for array in (unaligned, shared):
+        array[:] = before
+        optimizer = optimizers.SGD(learning_rate=0.5, weight_decay=0.5)
+        optimizer.apply([array], [SimpleNamespace(name="w", value=array)])
+        assert np.array_equal(array, before - before * 0.25 - before * 0.5)
+    assert not unaligned.flags.aligned
 
 
 def test_infinite_gradients_are_seen():

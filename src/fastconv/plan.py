@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import by_taps, relaid
-from ._core import conv, pool, pool_gradients, pool_shares, relu, runtime, weights
+from ._core import conv, pool, pool_gradients, pool_shares, relu, runtime, update, weights
 from .geometry import ConvGeometry, PoolGeometry
 from .threads import current, current_precision, useful_threads
 
@@ -412,3 +412,8 @@ def avg_pool_grad_x(geometry: PoolGeometry, grad: Array, out: Array) -> None:
 def relu_gradient(grad: Array, y: Array, out: Array) -> None:
     """Fill out with what a relu, whose output y is, lets through of grad."""
     relu.relu_gradient(grad, y, out, current())
+
+
+def update_weights(step: Any, w: Array, g: Array, slots: dict[str, Array], factor: float) -> None:
+    """Change w and slots by the step of an optimizer, with the gradient factor * g."""
+    update.update(step, w, g, slots, factor, current())

@@ -24,6 +24,10 @@ cdef extern from "kernels/kernels.h" nogil:
         FC_POOL_UINT32
         FC_POOL_UINT64
         FC_NO_TAP
+        FC_SGD
+        FC_RMSPROP
+        FC_ADAM
+        FC_RULES
 
     ctypedef struct fc_epilogue:
         int accumulate
@@ -48,6 +52,19 @@ cdef extern from "kernels/kernels.h" nogil:
         const void *grad
         const uint8_t *codes
         Py_ssize_t tap
+
+    ctypedef struct fc_weights:
+        void *w
+        const void *g
+        void *momentum
+        void *velocity
+        void *average_gradient
+        void *velocity_hat
+
+    ctypedef struct fc_step:
+        double factor, clip, decay, rate
+        double momentum, rho, beta_1, beta_2, epsilon
+        int nesterov
 
     ctypedef void (*fc_taps_kernel)(const void *, Py_ssize_t, const void *, const Py_ssize_t *,
                                     void *, Py_ssize_t, Py_ssize_t,
@@ -103,6 +120,7 @@ cdef extern from "kernels/kernels.h" nogil:
                             Py_ssize_t) noexcept nogil
         void (*scatter_shares)(const void *, const uint8_t *, const int64_t *, Py_ssize_t,
                                Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*update[3])(const fc_weights *, Py_ssize_t, const fc_step *) noexcept nogil
 
     ctypedef struct fc_max_kernels:
         Py_ssize_t itemsize

@@ -1,25 +1,23 @@
-"""What all optimizers share: variables, slots, clipping, decay, state, and the walk by blocks.
+"""What all optimizers share: variables, slots, clipping, decay, state, and the step.
 
-An update is a dozen steps, each of which NumPy would take through the whole array: for a large
-array, a dozen times through memory. So arrays are cut into blocks that stay in the second cache
-while all steps are made on them, in place, with three blocks of scratch; memory is read and written
-once.
+An update is a dozen operations, each of which NumPy would take through the whole array: for a large
+one, a dozen times through memory. So they are one kernel, and here stands what it is told.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import describe, type_error, value_error
+from ..ops.update import Step, update
 from .checks import optional_real
 from .state import State, path_of, plain_value
 
-# Of one array in a block. Measured: less costs calls; six times more, for Adam's arrays and the
-# scratch, must leave room in a second cache of 1 MB.
+# Of a gradient whose squares are summed at a time: they stay in the cache.
 BLOCK_BYTES = 131072
 
 # What Keras's own configurations contain beyond our arguments, and when it asks for nothing.
@@ -32,7 +30,7 @@ _OFF = {
 
 
 class Optimizer(State):
-    """Base of the optimizers: a subclass names its slots and makes the update of one block.
+    """Base of the optimizers: a subclass names its slots, its rule and the rule's numbers.
 
     Parameters
     ----------
@@ -92,15 +90,11 @@ class Optimizer(State):
         if len(given) > 1:
             rule = "the only one of clipnorm, clipvalue and global_clipnorm"
             raise value_error(kind, given[0], rule, " and ".join(given))
-        self._scratch: dict[np.dtype, tuple[np.ndarray, ...]] = {}
 
     # What a rule defines, beside the names of its slots.
 
-    def _rule(self, rate: float) -> Callable[..., None]:
-        """Return the update of one block: update(w, g, a, b, *slots), a and b being scratch.
-
-        It must leave `g` alone, and compute with Python's floats, which raise no precision.
-        """
+    def _rule(self, rate: float) -> Step:
+        """Return what the next step is, but for clipping and decay."""
         raise NotImplementedError
 
     # Building and stepping.
@@ -181,11 +175,15 @@ class Optimizer(State):
             for position, pair in enumerate(zip(gradients, values, strict=True))
         ]
         rate = self.learning_rate
-        update, factors = self._rule(rate), self._factors(flat)
+        step, factors = self._step(rate), self._factors(flat)
         for index, value, gradient, factor in zip(indices, values, flat, factors, strict=True):
-            slots = [slot[index].reshape(-1) for slot in self._slots.values()]
-            self._walk(update, value.reshape(-1), gradient, slots, factor, rate)
+            slots = {name: arrays[index] for name, arrays in self._slots.items()}
+            update(step, value, gradient, slots, factor)
         self.iterations += 1
+
+    def _step(self, rate: float) -> Step:
+        clip = math.inf if self.clipvalue is None else self.clipvalue
+        return self._rule(rate)._replace(clip=clip, decay=(self.weight_decay or 0.0) * rate)
 
     def _indices(self, variables: list[Any] | None) -> Sequence[int]:
         known = self._variables
@@ -202,8 +200,8 @@ class Optimizer(State):
                 raise value_error(type(self).__name__, "trainable_variables", rule, got)
         return [places[id(variable)] for variable in variables]
 
-    def _factors(self, gradients: list[np.ndarray]) -> list[float | None]:
-        """Return what each gradient is multiplied by to clip its norm; None for nothing."""
+    def _factors(self, gradients: list[np.ndarray]) -> list[float]:
+        """Return what each gradient is multiplied by to clip its norm."""
         if self.clipnorm is not None:
             norms = [math.sqrt(_squares(gradient)) for gradient in gradients]
             longest = self.clipnorm
@@ -214,49 +212,8 @@ class Optimizer(State):
                 # As Keras does, so that a step gone wrong is seen rather than skipped.
                 return [math.nan] * len(gradients)
         else:
-            return [None] * len(gradients)
-        return [None if norm <= longest else longest / norm for norm in norms]
-
-    def _walk(
-        self,
-        update: Callable[..., None],
-        value: np.ndarray,
-        gradient: np.ndarray,
-        slots: list[np.ndarray],
-        factor: float | None,
-        rate: float,
-    ) -> None:
-        """Make the step on one flattened variable, block by block."""
-        clip = self.clipvalue
-        decay = None if self.weight_decay is None else self.weight_decay * rate
-        scratch = self._scratch_of(value.dtype)
-        block = BLOCK_BYTES // value.itemsize
-        for start in range(0, value.size, block):
-            part = slice(start, min(start + block, value.size))
-            length = part.stop - start
-            a, b, c = (row[:length] for row in scratch)
-            w, g = value[part], gradient[part]
-            if factor is not None:
-                g = np.multiply(g, factor, out=c)
-            elif clip is not None:
-                g = np.clip(g, -clip, clip, out=c)
-            if decay is not None:
-                # Not w *= 1 - decay: in float32 that rounds a small decay away.
-                np.multiply(w, decay, out=a)
-                w -= a
-            update(w, g, a, b, *(slot[part] for slot in slots))
-
-    def __getstate__(self) -> dict[str, Any]:
-        # half a megabyte of what nobody reads again
-        return {**self.__dict__, "_scratch": {}}
-
-    def _scratch_of(self, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-        scratch = self._scratch.get(dtype)
-        if scratch is None:
-            scratch = self._scratch[dtype] = tuple(
-                np.empty((3, BLOCK_BYTES // dtype.itemsize), dtype)
-            )
-        return scratch
+            return [1.0] * len(gradients)
+        return [1.0 if norm <= longest else longest / norm for norm in norms]
 
 
 def _refuse_unknown(kind: str, arguments: dict[str, Any]) -> None:

@@ -1,15 +1,13 @@
-"""The rules: SGD, RMSprop, Adam. Each step is one NumPy call on a block, in place."""
+"""The rules: SGD, RMSprop, Adam, and the numbers of their steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from ..errors import describe, value_error
 from ..geometry.plain import plain_flag
+from ..ops.update import Step
 from .base import Optimizer
 from .checks import plain_real
 
@@ -74,27 +72,8 @@ class SGD(Optimizer):
     def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
         return (("momentum",),) if self.momentum else ()
 
-    def _rule(self, rate: float) -> Callable[..., None]:
-        momentum, nesterov = self.momentum, self.nesterov
-
-        def plain(w: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
-            np.multiply(g, rate, out=a)
-            np.subtract(w, a, out=w)
-
-        def rolling(
-            w: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray, m: np.ndarray
-        ) -> None:
-            np.multiply(g, rate, out=a)
-            np.multiply(m, momentum, out=m)
-            np.subtract(m, a, out=m)
-            if nesterov:
-                np.multiply(m, momentum, out=b)
-                np.subtract(b, a, out=b)
-                np.add(w, b, out=w)
-            else:
-                np.add(w, m, out=w)
-
-        return rolling if momentum else plain
+    def _rule(self, rate: float) -> Step:
+        return Step("sgd", rate, self.momentum, self.nesterov)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
@@ -171,41 +150,8 @@ class RMSprop(Optimizer):
             names.append("average_gradient")
         return tuple((name,) for name in names)
 
-    def _rule(self, rate: float) -> Callable[..., None]:
-        rho, epsilon, momentum, centered = self.rho, self.epsilon, self.momentum, self.centered
-
-        def update(
-            w: np.ndarray,
-            g: np.ndarray,
-            a: np.ndarray,
-            b: np.ndarray,
-            v: np.ndarray,
-            *more: np.ndarray,
-        ) -> None:
-            np.multiply(g, g, out=a)
-            np.multiply(a, 1.0 - rho, out=a)
-            np.multiply(v, rho, out=v)
-            np.add(v, a, out=v)
-            root = v
-            if centered:
-                mean = more[-1]
-                np.multiply(g, 1.0 - rho, out=a)
-                np.multiply(mean, rho, out=mean)
-                np.add(mean, a, out=mean)
-                np.multiply(mean, mean, out=a)
-                # Rounding may leave a variance below zero, and its root would be NaN.
-                root = np.maximum(np.subtract(v, a, out=a), 0.0, out=a)
-            np.add(root, epsilon, out=a)
-            np.sqrt(a, out=a)
-            np.multiply(g, rate, out=b)
-            np.divide(b, a, out=b)
-            if momentum:
-                m = more[0]
-                np.multiply(m, momentum, out=m)
-                b = np.add(m, b, out=m)
-            np.subtract(w, b, out=w)
-
-        return update
+    def _rule(self, rate: float) -> Step:
+        return Step("rmsprop", rate, self.momentum, rho=self.rho, epsilon=self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -286,36 +232,11 @@ class Adam(Optimizer):
         groups: tuple[tuple[str, ...], ...] = (("momentum", "velocity"),)
         return (*groups, ("velocity_hat",)) if self.amsgrad else groups
 
-    def _rule(self, rate: float) -> Callable[..., None]:
-        step, epsilon = self.iterations + 1, self.epsilon
-        new_1, new_2 = 1.0 - self.beta_1, 1.0 - self.beta_2
+    def _rule(self, rate: float) -> Step:
+        step = self.iterations + 1
         alpha = rate * math.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
-
-        def update(
-            w: np.ndarray,
-            g: np.ndarray,
-            a: np.ndarray,
-            b: np.ndarray,
-            m: np.ndarray,
-            v: np.ndarray,
-            *more: np.ndarray,
-        ) -> None:
-            np.subtract(g, m, out=a)
-            np.multiply(a, new_1, out=a)
-            np.add(m, a, out=m)
-            np.multiply(g, g, out=a)
-            np.subtract(a, v, out=a)
-            np.multiply(a, new_2, out=a)
-            np.add(v, a, out=v)
-            if more:
-                v = np.maximum(more[0], v, out=more[0])
-            np.sqrt(v, out=a)
-            np.add(a, epsilon, out=a)
-            np.multiply(m, alpha, out=b)
-            np.divide(b, a, out=b)
-            np.subtract(w, b, out=w)
-
-        return update
+        beta_1, beta_2 = self.beta_1, self.beta_2
+        return Step("adam", alpha, beta_1=beta_1, beta_2=beta_2, epsilon=self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,6 +1,7 @@
 """What every operation means, in plain NumPy: a twin of each public function, with its signature.
 
-So have the codes of a max pool in training, which are for layers alone.
+So have the codes of a max pool in training and the step of an optimizer, which are for layers and
+optimizers alone.
 
 A kernel element at (row, column) is called a tap. For output pixel (i, j) it reads the image at
 
@@ -36,6 +37,7 @@ from .pool import (
     max_pool2d_codes_grad_x,
     max_pool2d_grad_x,
 )
+from .update import update
 
 __all__ = [
     "avg_pool2d",
@@ -53,4 +55,5 @@ __all__ = [
     "max_pool2d_codes",
     "max_pool2d_codes_grad_x",
     "max_pool2d_grad_x",
+    "update",
 ]

@@ -6,3 +6,4 @@
 #include "window.h"
 #include "winograd.h"
 #include "shares.h"
+#include "update.h"

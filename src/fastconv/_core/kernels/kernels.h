@@ -52,6 +52,22 @@ typedef struct {
     ptrdiff_t tap;
 } fc_share;
 
+/* The weights that an optimizer changes, their gradient, and its slots: NULL what its rule lacks. */
+typedef struct {
+    void *w;
+    const void *g;
+    void *momentum, *velocity, *average_gradient, *velocity_hat;
+} fc_weights;
+
+/* The numbers of its step, see update.h: g by a factor and clipped, w decayed, then the rule */
+typedef struct {
+    double factor, clip, decay, rate;
+    double momentum, rho, beta_1, beta_2, epsilon;
+    int nesterov;
+} fc_step;
+
+enum { FC_SGD, FC_RMSPROP, FC_ADAM, FC_RULES };
+
 /* c[i, j] = sum_k a[k * rows + i] * x[offsets[k] + j],  j < columns */
 typedef void (*fc_taps_kernel)(const void *a, ptrdiff_t depth, const void *x,
                                const ptrdiff_t *offsets, void *c, ptrdiff_t ldc, ptrdiff_t columns,
@@ -151,6 +167,8 @@ typedef struct {
     void (*scatter_shares)(const void *grad, const uint8_t *codes, const int64_t *places,
                            ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t step, void *to,
                            ptrdiff_t ldt);
+    /* one step of an optimizer on `count` weights, by its rule, see update.h.  NULL for integers */
+    void (*update[FC_RULES])(const fc_weights *arrays, ptrdiff_t count, const fc_step *step);
 } fc_kernels;
 
 enum { FC_FLOAT32, FC_FLOAT64, FC_INT64, FC_DTYPES };

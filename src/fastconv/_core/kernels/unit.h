@@ -67,10 +67,11 @@
 #define MAX_ROWS 4
 #endif
 
-#define WINOGRAD                                                                                   \
+#define FLOATS_ALONE                                                                               \
     .winograd_weights = NAME(winograd_weights), .winograd_input = NAME(winograd_input),            \
     .winograd_output = NAME(winograd_output), .winograd_gradient = NAME(winograd_gradient),        \
-    .winograd_kernel = NAME(winograd_kernel)
+    .winograd_kernel = NAME(winograd_kernel),                                                      \
+    .update = {[FC_SGD] = NAME(sgd), [FC_RMSPROP] = NAME(rmsprop), [FC_ADAM] = NAME(adam)}
 #define TAPS_ENTRY(h, v) [h][v] = NAME(taps_##h##x##v),
 #define ROWS_ENTRY(h, v) [h][v] = NAME(rows_##h##x##v),
 #define DOT_ENTRY(h, f) [h][f] = NAME(dot_##h##x##f),
@@ -101,7 +102,7 @@
      .share_windows = NAME(share_windows),                                                         \
      .share_pairs = NAME(share_pairs),                                                             \
      .scatter_shares = NAME(scatter_shares),                                                       \
-     WINOGRAD}
+     FLOATS_ALONE}
 #define MAX_KERNELS                                                                                \
     {.itemsize = sizeof(T),                                                                        \
      .fill_lowest = NAME(fill_lowest),                                                             \
@@ -137,8 +138,8 @@ static const fc_kernels kernels_f64 = KERNELS;
 static const fc_max_kernels max_f64 = MAX_KERNELS;
 #include "next_dtype.h"
 
-#undef WINOGRAD /* sums of fractions */
-#define WINOGRAD .winograd_weights = NULL
+#undef FLOATS_ALONE /* what makes fractions */
+#define FLOATS_ALONE .winograd_weights = NULL
 #define NAME(name) name##_i64
 #define T int64_t
 #define T_BYTES 8
