@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 from cases import ISAS
 
+from fastconv import small
 from fastconv._core import runtime
 
 # The same examples in every run.
@@ -36,6 +37,7 @@ def threads_for_little_work(monkeypatch):
     """Let even the smallest problem be shared out among threads."""
     # By its full name: `fastconv.threads` is a function to who asks the package.
     monkeypatch.setattr(sys.modules["fastconv.threads"], "WORK_OF_A_THREAD", 1)
+    small.forget()
 
 
 @pytest.fixture(scope="session")

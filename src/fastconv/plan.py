@@ -38,10 +38,7 @@ class Row:
 
 
 def _threads(geometry: ConvGeometry) -> int:
-    work = geometry.samples * geometry.out_h * geometry.out_w * geometry.filters
-    return useful_threads(
-        work * (geometry.channels // geometry.groups) * geometry.kernel_h * geometry.kernel_w
-    )
+    return useful_threads(geometry.work)
 
 
 def _highest() -> bool:

@@ -23,7 +23,7 @@ from .geometry import plain_int, plain_word
 PRECISIONS = ("highest", "high")
 
 _threads: ContextVar[int | None] = ContextVar("fastconv_threads", default=None)
-_precision: ContextVar[str] = ContextVar("fastconv_precision", default="high")
+PRECISION: ContextVar[str] = ContextVar("fastconv_precision", default="high")
 
 
 # multiply-adds below which one more thread costs more than it brings
@@ -33,6 +33,11 @@ WORK_OF_A_THREAD = 1 << 19
 def useful_threads(work: int) -> int:
     """Return how many threads a call with this many multiply-adds runs on."""
     return max(1, min(current(), work // WORK_OF_A_THREAD))
+
+
+def one_thread_serves(work: int) -> bool:
+    """Return whether that is one thread, however many there are."""
+    return work < 2 * WORK_OF_A_THREAD
 
 
 def set_num_threads(n: int) -> None:
@@ -130,7 +135,7 @@ def precision(level: str) -> AbstractContextManager[None]:
     >>> with fc.precision("highest"):
     ...     y = fc.conv2d(np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3)))
     """
-    return _held(_precision, plain_word("precision", "level", level, PRECISIONS))
+    return _held(PRECISION, plain_word("precision", "level", level, PRECISIONS))
 
 
 def current() -> int:
@@ -141,7 +146,7 @@ def current() -> int:
 
 def current_precision() -> str:
     """Return "highest" or "high", as the current context has it."""
-    return _precision.get()
+    return PRECISION.get()
 
 
 def show_config(mode: str = "text") -> dict[str, Any] | None:

@@ -9,7 +9,6 @@ cimport numpy as cnp
 from fastconv._core.col2im cimport fits_columns, run_col2im
 from fastconv._core.depthwise cimport depthwise_bytes, pack_depthwise, run_depthwise
 from fastconv._core.direct cimport fits_direct, run_direct
-from fastconv._core.packing cimport packer
 from fastconv._core.panels cimport run_panels
 from fastconv._core.problem cimport (
     Geometry,
@@ -30,13 +29,6 @@ cnp.import_array()
 
 cdef enum:
     PACKED_ALIGNMENT = 64
-
-
-# a way to run a problem, and how it packs the weights
-cdef struct Driver:
-    int (*run)(const Problem *problem) noexcept nogil
-    Py_ssize_t (*bytes)(const Problem *problem) noexcept nogil
-    packer pack
 
 
 cdef const fc_kernels *kernels_of(cnp.ndarray array):
@@ -88,7 +80,8 @@ cdef Problem forward_problem(const Geometry *g, cnp.ndarray x, cnp.ndarray w, ob
 
 
 cdef Problem phase_problem(const Geometry *g, const Problem *forward, const Phase *h,
-                           const Phase *w, Py_ssize_t phase_h, Py_ssize_t phase_w, bint highest):
+                           const Phase *w, Py_ssize_t phase_h, Py_ssize_t phase_w,
+                           bint highest) noexcept nogil:
     # forward: the geometry's problem, its x the gradient and its out the image's gradient
     cdef Problem p = forward[0]
     cdef Py_ssize_t size = p.kernels.itemsize, pixels = g.height * g.width
@@ -120,9 +113,8 @@ def all_finite(cnp.ndarray w):
     """Whether a float32 or float64 array holds no inf or NaN; a sum that overflows counts."""
     cdef const fc_kernels *kernels = kernels_of(w)
     cdef const char *first = cnp.PyArray_BYTES(w)
+    cdef bint finite
     cdef Py_ssize_t axis, reach, span = kernels.itemsize
-    cdef double wide = 0
-    cdef float narrow = 0
     for axis in range(cnp.PyArray_NDIM(w)):
         reach = cnp.PyArray_STRIDE(w, axis) * (cnp.PyArray_DIM(w, axis) - 1)
         span += abs(reach)
@@ -131,10 +123,18 @@ def all_finite(cnp.ndarray w):
     if cnp.PyArray_SIZE(w) == 0 or span != cnp.PyArray_NBYTES(w):
         return bool(np.isfinite(w).all())
     with nogil:
-        if kernels.itemsize == 4:
-            kernels.sum(first, cnp.PyArray_SIZE(w), &narrow)
-        else:
-            kernels.sum(first, cnp.PyArray_SIZE(w), &wide)
+        finite = sum_is_finite(kernels, first, cnp.PyArray_SIZE(w))
+    return finite
+
+
+cdef bint sum_is_finite(const fc_kernels *kernels, const char *first,
+                        Py_ssize_t count) noexcept nogil:
+    cdef double wide = 0
+    cdef float narrow = 0
+    if kernels.itemsize == 4:
+        kernels.sum(first, count, &narrow)
+    else:
+        kernels.sum(first, count, &wide)
     return isfinite(narrow) and isfinite(wide)
 
 
@@ -186,13 +186,22 @@ def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarr
            int threads, bint highest, str algorithm):
     """Fill out with the gradient for the image: one problem a phase of its rows and columns."""
     cdef const Geometry *g = geometry_of(numbers)
-    cdef Problem whole = forward_problem(g, grad, w, bias, out, False, threads, highest), p
+    cdef Problem whole = forward_problem(g, grad, w, bias, out, False, threads, highest)
     cdef Driver driver = driver_of(algorithm)
-    cdef Phase h, v
-    cdef Py_ssize_t a, b, y, z
-    cdef int failed = 0
+    cdef int failed
     if not every_pixel_reached(g):
         out[...] = 0 if bias is None else (bias if g.channels_last else bias[:, None, None])
+    with nogil:
+        failed = run_phases(g, &whole, &driver, highest)
+    if failed:
+        raise MemoryError("no memory for the workspace of a gradient")
+
+
+cdef int run_phases(const Geometry *g, const Problem *whole, const Driver *driver,
+                    bint highest) noexcept nogil:
+    cdef Problem p
+    cdef Phase h, v
+    cdef Py_ssize_t a, b, y, z
     for y in range(smaller(g.stride_h, g.height)):
         a = (y + g.pad_top) % g.stride_h
         h = find_phase(g.height, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, a)
@@ -201,14 +210,13 @@ def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarr
             v = find_phase(g.width, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, b)
             if h.taps == 0 or v.taps == 0:
                 continue
-            p = phase_problem(g, &whole, &h, &v, a, b, highest)
-            with nogil:
-                failed = driver.run(&p)
-            if failed:
-                raise MemoryError("no memory for the workspace of a gradient")
+            p = phase_problem(g, whole, &h, &v, a, b, highest)
+            if driver.run(&p):
+                return -1
+    return 0
 
 
-cdef bint every_pixel_reached(const Geometry *g):
+cdef bint every_pixel_reached(const Geometry *g) noexcept nogil:
     # whether every phase of the rows and of the columns has a tap
     cdef Py_ssize_t y
     for y in range(smaller(g.stride_h, g.height)):

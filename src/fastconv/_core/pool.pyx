@@ -85,8 +85,8 @@ def codes_fit(cnp.ndarray numbers):
     return has_codes(<const Geometry *> cnp.PyArray_DATA(numbers))
 
 
-def max_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, indices, codes, bint relu,
-             int threads):
+cpdef max_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, indices, codes, bint relu,
+               int threads):
     """Fill out with the maxima, indices with their places, codes with their taps, if there are any.
 
     With relu the code of a maximum that is not above 0 is FC_NO_TAP.
@@ -115,7 +115,7 @@ def max_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, indices, codes
             smaller(g.out_w, PIECE) * sizeof(int64_t))
 
 
-def avg_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, int threads):
+cpdef avg_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, int threads):
     """Fill out with the means."""
     cdef Pool s = make_pool(numbers, x, out)
     s.average = kernels_of(x)

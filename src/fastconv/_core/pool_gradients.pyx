@@ -187,7 +187,7 @@ def max_pool_grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray indices, 
     return wrong == 0
 
 
-def avg_pool_grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, int threads):
+cpdef avg_pool_grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, int threads):
     """Fill out with the gradient for the image."""
     cdef Gradient s = make_gradient(numbers, grad, out)
     cdef const Geometry *g = &s.geometry

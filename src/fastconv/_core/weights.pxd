@@ -4,6 +4,8 @@ What is cut: the rows of the tiles, (channel, tap), into parts; the pixels into 
 into chunks, each with sums of its own.
 """
 
+cimport numpy as cnp
+
 from fastconv._core.problem cimport Geometry, ceil_div, larger, share, smaller
 from fastconv._core.runtime cimport fc_kernels
 
@@ -115,3 +117,8 @@ cdef inline void plan_parts(Weights *s, Py_ssize_t channel_bytes, Py_ssize_t pie
                                         BAND_BYTES // larger(1, channel_bytes)))
     s.channels_each = 1 if s.tap_parts > 1 else smaller(s.channels_each, s.channels)
     s.channel_parts = ceil_div(s.channels, s.channels_each)
+
+
+cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
+             bint highest, str algorithm)
+cpdef grad_bias(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, int threads)

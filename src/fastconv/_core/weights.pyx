@@ -94,8 +94,8 @@ def band_fits(cnp.ndarray numbers, str algorithm):
     return s.band_bytes <= MOST_BAND_BYTES
 
 
-def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
-           bint highest, str algorithm):
+cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
+             bint highest, str algorithm):
     """Fill out, a (filters, channels, height, width) view, with the gradient for the kernel."""
     cdef Weights s
     cdef Py_ssize_t workspace, parts, size = cnp.PyArray_ITEMSIZE(x)
@@ -146,7 +146,7 @@ cdef void bias_task(void *context, Py_ssize_t task, char *workspace) noexcept no
                           g.out_h * g.out_w, s.out + f * size)
 
 
-def grad_bias(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, int threads):
+cpdef grad_bias(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, int threads):
     """Fill out with the sum of grad for each filter."""
     cdef Weights s
     cdef int failed

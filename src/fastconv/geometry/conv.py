@@ -45,6 +45,8 @@ class ConvGeometry:
         What the engine reads, in the order of its struct; read-only.
     padded : bool
         Whether there is padding on any side.
+    work : int
+        How many products the sums of all outputs have.
     """
 
     samples: int
@@ -71,6 +73,7 @@ class ConvGeometry:
     out_shape: Shape = field(init=False)
     numbers: NDArray[np.int64] = field(init=False, repr=False)
     padded: bool = field(init=False, repr=False)
+    work: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         layout = self.data_format
@@ -90,12 +93,14 @@ class ConvGeometry:
             dtype=np.int64,
         )
         numbers.flags.writeable = False
+        outputs = self.samples * self.filters * self.out_h * self.out_w
         # The class is frozen to everyone else.
         object.__setattr__(self, "x_shape", x_shape)
         object.__setattr__(self, "w_shape", kernel_in_layout(kernel, layout))
         object.__setattr__(self, "out_shape", out_shape)
         object.__setattr__(self, "numbers", numbers)
         object.__setattr__(self, "padded", any(pads))
+        object.__setattr__(self, "work", outputs * kernel[1] * self.kernel_h * self.kernel_w)
 
 
 def conv_geometry(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from numpy import ndarray
-
+from .. import small
 from ..geometry import conv_geometry, plain_shape
 from . import run
 from .arrays import as_array, conv_dtypes
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
 
     Size = int | Sequence[int]
     Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
+
+_kept = small.calls_of_function()
+_kept_grad_x = small.calls_of_function()
+_kept_grad_w = small.calls_of_function()
 
 
 def conv2d(
@@ -91,17 +94,21 @@ def conv2d(
     >>> fc.conv2d(x, w, stride=2, padding="same").shape
     (1, 1, 2, 2)
     """
-    # A small image takes less time than these steps do: none is called that has nothing to do.
-    if type(x) is not ndarray:
-        x = as_array("conv2d", "x", x)
-    if type(w) is not ndarray:
-        w = as_array("conv2d", "w", w)
+    arguments = stride, padding, dilation, groups, data_format, activation
+    y = _kept.run(x, w, bias, arguments) if out is None else None
+    if y is not None:
+        return y
+    x = as_array("conv2d", "x", x)
+    w = as_array("conv2d", "w", w)
     dtypes = conv_dtypes("conv2d", "x", x, "w", w)
     geometry = conv_geometry(
         "conv2d", x.shape, w.shape, stride, padding, dilation, groups, data_format
     )
-    relu = activation is not None and run.is_relu("conv2d", activation)
-    return run.forward("conv2d", geometry, dtypes, x, w, bias, out, relu)
+    relu = run.is_relu("conv2d", activation)
+    y = run.forward("conv2d", geometry, dtypes, x, w, bias, out, relu)
+    view = run.logical(w, data_format)
+    small.keep_convolution(_kept, "forward", geometry, (x, w), view, arguments, relu)
+    return y
 
 
 def conv2d_grad_x(
@@ -150,12 +157,19 @@ def conv2d_grad_x(
              [3., 7., 4.]]]])
     """
     name = "conv2d_grad_x"
+    arguments = x_shape, stride, padding, dilation, groups, data_format
+    found = _kept_grad_x.run(grad, w, None, arguments) if out is None else None
+    if found is not None:
+        return found
     grad = as_array(name, "grad", grad)
     w = as_array(name, "w", w)
     dtypes = conv_dtypes(name, "grad", grad, "w", w)
     shape = plain_shape(name, "x_shape", x_shape)
     geometry = conv_geometry(name, shape, w.shape, stride, padding, dilation, groups, data_format)
-    return run.grad_x(name, geometry, dtypes, grad, w, None, out)
+    found = run.grad_x(name, geometry, dtypes, grad, w, None, out)
+    view = run.logical(w, data_format)
+    small.keep_convolution(_kept_grad_x, "grad_x", geometry, (grad, w), view, arguments)
+    return found
 
 
 def conv2d_grad_w(
@@ -204,9 +218,15 @@ def conv2d_grad_w(
              [20., 24.]]]]), array([4.]))
     """
     name = "conv2d_grad_w"
+    arguments = w_shape, stride, padding, dilation, groups, with_bias, data_format
+    found = _kept_grad_w.run(grad, x, None, arguments) if out is None else None
+    if found is not None:
+        return found
     grad = as_array(name, "grad", grad)
     x = as_array(name, "x", x)
     dtypes = conv_dtypes(name, "grad", grad, "x", x)
     shape = plain_shape(name, "w_shape", w_shape)
     geometry = conv_geometry(name, x.shape, shape, stride, padding, dilation, groups, data_format)
-    return run.grad_w(name, geometry, dtypes, grad, x, with_bias, out)
+    found = run.grad_w(name, geometry, dtypes, grad, x, with_bias, out)
+    small.keep_grad_w(_kept_grad_w, geometry, (grad, x), arguments, with_bias)
+    return found

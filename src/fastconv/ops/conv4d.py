@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .. import small
 from ..geometry import conv_geometry, plain_shape
 from . import run
 from .arrays import as_array, conv_dtypes
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     Size = int | Sequence[int]
     Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
+
+_kept = small.calls_of_function()
+_kept_grad_x = small.calls_of_function()
 
 
 def conv4d(
@@ -82,13 +86,20 @@ def conv4d(
              [0, 1, 2, 0],
              [0, 3, 4, 0]]]])
     """
+    arguments = stride, padding, dilation, groups
+    y = _kept.run(x, w, bias, arguments) if out is None else None
+    if y is not None:
+        return y
     x = as_array("conv4d", "x", x)
     w = as_array("conv4d", "w", w)
     dtypes = conv_dtypes("conv4d", "x", x, "w", w)
     geometry = conv_geometry(
         "conv4d", x.shape, w.shape, stride, padding, dilation, groups, "NCHW", True
     )
-    return run.forward("conv4d", geometry, dtypes, x, w, bias, out, flipped=True)
+    y = run.forward("conv4d", geometry, dtypes, x, w, bias, out, flipped=True)
+    view = run.logical(w, "NCHW", True)
+    small.keep_convolution(_kept, "forward", geometry, (x, w), view, arguments)
+    return y
 
 
 def conv4d_grad_x(
@@ -132,12 +143,19 @@ def conv4d_grad_x(
              [1., 2., 1.]]]])
     """
     name = "conv4d_grad_x"
+    arguments = x_shape, stride, padding, dilation, groups
+    found = _kept_grad_x.run(grad, w, None, arguments) if out is None else None
+    if found is not None:
+        return found
     grad = as_array(name, "grad", grad)
     w = as_array(name, "w", w)
     dtypes = conv_dtypes(name, "grad", grad, "w", w)
     shape = plain_shape(name, "x_shape", x_shape)
     geometry = conv_geometry(name, shape, w.shape, stride, padding, dilation, groups, "NCHW", True)
-    return run.grad_x(name, geometry, dtypes, grad, w, None, out, flipped=True)
+    found = run.grad_x(name, geometry, dtypes, grad, w, None, out, flipped=True)
+    view = run.logical(w, "NCHW", True)
+    small.keep_convolution(_kept_grad_x, "grad_x", geometry, (grad, w), view, arguments)
+    return found
 
 
 def conv4d_grad_w(

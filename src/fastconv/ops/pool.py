@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import plan
+from .. import plan, small
 from ..errors import type_error, value_error
 from ..geometry import (
     DATA_FORMATS,
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
     Size = int | Sequence[int]
     Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
+
+_kept_max = small.calls_of_function()
+_kept_avg = small.calls_of_function()
+_kept_avg_grad_x = small.calls_of_function()
 
 
 def max_pool2d(
@@ -99,12 +103,16 @@ def max_pool2d(
     (array([[[[4, 5]]]]), array([[[[3, 2]]]]))
     """
     name = "max_pool2d"
+    sizes = kernel_size, stride, padding, dilation
+    arguments = sizes, ceil_mode, return_indices, data_format
+    found = _kept_max.run(x, None, None, arguments) if out is None else None
+    if found is not None:
+        return found
     x = as_array(name, "x", x)
-    result, compute = checked_dtypes(name, "x", x)
-    geometry = pool_geometry(
-        name, x.shape, kernel_size, stride, padding, dilation, ceil_mode, False, data_format
-    )
+    dtypes = result, compute = checked_dtypes(name, "x", x)
+    geometry = pool_geometry(name, x.shape, *sizes, ceil_mode, False, data_format)
     return_indices = plain_flag(name, "return_indices", return_indices)
+    small.keep_pool(_kept_max, small.MaxPool, geometry, dtypes, x, arguments, return_indices)
     if out is not None:
         check_out(name, out, geometry.out_shape, result, x=x)
     x = contiguous(x, compute)
@@ -233,12 +241,15 @@ def avg_pool2d(
     array([[[[2.5, 3. ]]]])
     """
     name = "avg_pool2d"
+    sizes = kernel_size, stride, padding, dilation
+    arguments = sizes, ceil_mode, count_include_pad, data_format
+    found = _kept_avg.run(x, None, None, arguments) if out is None else None
+    if found is not None:
+        return found
     x = as_array(name, "x", x)
-    result, compute = average_dtypes(name, "x", x)
-    geometry = pool_geometry(
-        *(name, x.shape, kernel_size, stride, padding, dilation),
-        *(ceil_mode, count_include_pad, data_format),
-    )
+    dtypes = result, compute = average_dtypes(name, "x", x)
+    geometry = pool_geometry(name, x.shape, *sizes, ceil_mode, count_include_pad, data_format)
+    small.keep_pool(_kept_avg, small.AveragePool, geometry, dtypes, x, arguments, False)
     if out is not None:
         check_out(name, out, geometry.out_shape, result, x=x)
     x = contiguous(x, compute)
@@ -287,14 +298,17 @@ def avg_pool2d_grad_x(
              [1., 3., 2.]]]])
     """
     name = "avg_pool2d_grad_x"
+    sizes = kernel_size, stride, padding, dilation
+    arguments = x_shape, sizes, ceil_mode, count_include_pad, data_format
+    found = _kept_avg_grad_x.run(grad, None, None, arguments) if out is None else None
+    if found is not None:
+        return found
     grad = as_array(name, "grad", grad)
-    result, compute = average_dtypes(name, "grad", grad)
+    dtypes = result, compute = average_dtypes(name, "grad", grad)
     shape = plain_shape(name, "x_shape", x_shape)
-    geometry = pool_geometry(
-        *(name, shape, kernel_size, stride, padding, dilation),
-        *(ceil_mode, count_include_pad, data_format),
-    )
+    geometry = pool_geometry(name, shape, *sizes, ceil_mode, count_include_pad, data_format)
     check_shape(name, "grad", geometry.out_shape, grad.shape)
+    small.keep_pool(_kept_avg_grad_x, small.AveragePool, geometry, dtypes, grad, arguments, True)
     if out is not None:
         check_out(name, out, shape, result, grad=grad)
     grad = contiguous(grad, compute)

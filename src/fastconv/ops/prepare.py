@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import plan
+from .. import plan, small
 from ..geometry import ConvGeometry, checked_arguments, conv_geometry, plain_shape
 from . import run
 from .arrays import as_array, checked_bias, checked_dtypes, conv_dtypes, strided
@@ -100,13 +100,13 @@ class PreparedConv2D:
         self._x_shape = None if x_shape is None else plain_shape(name, "x_shape", x_shape)
         self._bias = bias
         self._w = np.array(w, dtype=result, order="C")
-        self._latest: tuple[ConvGeometry, plan.Prepared] | None = None
+        self._kept = small.calls()
         self._prepared: dict[np.dtype, plan.Prepared] = {}
         if self._x_shape is not None:
             geometry = self._geometry(name, self._x_shape, w.shape)
             prepared = self._weights(conv_dtypes(name, "w", w, "w", w).compute)
             prepared.prepare(geometry)
-            self._latest = geometry, prepared
+            self._kept.latest = geometry, prepared
 
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
         """Return ``conv2d(x, w, bias, ...)``.
@@ -118,6 +118,9 @@ class PreparedConv2D:
         out : ndarray, optional
             Where to put the result; of its exact shape and dtype, apart from x.
         """
+        y = self._kept.run(x, self._w, self._bias, ()) if out is None else None
+        if y is not None:
+            return y
         name = "PreparedConv2D"
         x = as_array(name, "x", x)
         dtypes = conv_dtypes(name, "x", x, "w", self._w)
@@ -126,7 +129,11 @@ class PreparedConv2D:
         y = run.forward(
             name, geometry, dtypes, x, prepared.w, self._bias, out, self._relu, prepared=prepared
         )
-        self._latest = geometry, prepared
+        self._kept.latest = geometry, prepared
+        small.keep_convolution(
+            *(self._kept, "forward", geometry, (x, self._w), prepared.w),
+            *((), self._relu, prepared),
+        )
         return y
 
     def _weights(self, compute: np.dtype) -> plan.Prepared:
@@ -140,7 +147,8 @@ class PreparedConv2D:
     @property
     def algorithm(self) -> str | None:
         """The name of what computes images of the latest shape; None before there was one."""
-        return None if self._latest is None else plan.algorithm(*self._latest)
+        latest: tuple[ConvGeometry, plan.Prepared] | None = self._kept.latest
+        return None if latest is None else plan.algorithm(*latest)
 
     def __reduce__(self) -> tuple[object, ...]:
         activation = "relu" if self._relu else None

@@ -1,0 +1,76 @@
+"""Small pools and gradients that are kept: small.pyx finds them again, their drivers run them."""
+
+cimport numpy as cnp
+
+from fastconv._core.conv cimport geometry_of, sum_is_finite
+from fastconv._core.pool cimport avg_pool, max_pool
+from fastconv._core.pool_gradients cimport avg_pool_grad_x
+from fastconv._core.small cimport AXES, Call
+from fastconv._core.weights cimport grad_bias, grad_w
+
+cnp.import_array()
+
+
+cdef class WeightGradient(Call):
+    """A grad_w whose out is the engine's view of itself."""
+
+    cdef cnp.ndarray numbers
+    cdef str algorithm
+    cdef bint finite, with_bias
+
+    def describe(self, cnp.ndarray numbers, str algorithm, bint finite, bint with_bias):
+        """Say what runs; `finite` is asked of the result."""
+        self.numbers, self.algorithm = numbers, algorithm
+        self.finite, self.with_bias = finite, with_bias
+
+    cdef object run(self, cnp.ndarray first, object second, object bias):
+        cdef cnp.ndarray out = self.new_out(), sums
+        cdef cnp.npy_intp filters = geometry_of(self.numbers).filters
+        grad_w(self.numbers, first, second, out, 1, False, self.algorithm)
+        if self.finite and not sum_is_finite(self.kernels, cnp.PyArray_BYTES(out),
+                                             cnp.PyArray_SIZE(out)):
+            return None
+        if not self.with_bias:
+            return out
+        sums = cnp.PyArray_SimpleNew(1, &filters, self.dtype)
+        grad_bias(self.numbers, first, sums, 1)
+        return out, sums
+
+
+cdef class MaxPool(Call):
+    """Maxima, and their indices if they are asked for."""
+
+    cdef cnp.ndarray numbers
+    cdef bint indexed
+
+    def describe(self, cnp.ndarray numbers, bint indexed):
+        """Say what runs."""
+        self.numbers, self.indexed = numbers, indexed
+
+    cdef object run(self, cnp.ndarray first, object second, object bias):
+        cdef cnp.ndarray out = self.new_out()
+        if not self.indexed:
+            max_pool(self.numbers, first, out, None, None, False, 1)
+            return out
+        indices = cnp.PyArray_SimpleNew(AXES, self.out, cnp.NPY_INT64)
+        max_pool(self.numbers, first, out, indices, None, False, 1)
+        return out, indices
+
+
+cdef class AveragePool(Call):
+    """Means, or their gradient."""
+
+    cdef cnp.ndarray numbers
+    cdef bint gradient
+
+    def describe(self, cnp.ndarray numbers, bint gradient):
+        """Say what runs."""
+        self.numbers, self.gradient = numbers, gradient
+
+    cdef object run(self, cnp.ndarray first, object second, object bias):
+        cdef cnp.ndarray out = self.new_out()
+        if self.gradient:
+            avg_pool_grad_x(self.numbers, first, out, 1)
+        else:
+            avg_pool(self.numbers, first, out, 1)
+        return out
