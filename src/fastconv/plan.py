@@ -128,19 +128,32 @@ def _grad_w_by_tiles(geometry: ConvGeometry, grad: Array, x: Array, out: Array) 
 # ---------------------------------------------------------------------------------- choice
 
 
-def _band_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
+def _band_pays(geometry: ConvGeometry, gradient: bool) -> bool:
     """Whether the direct driver does less than gathering panels would.
 
     It multiplies the padded width of each row; panels pay for gathering every tap, which is about
     seven filters' worth of multiplications.
     """
+    cost = conv.band_cost(geometry.numbers, 8, gradient)
+    filters = (geometry.channels if gradient else geometry.filters) // geometry.groups
+    return cost is not None and bool(cost <= 1 + 7 / filters)
 
+
+def _splitting_pays(geometry: ConvGeometry, gradient: bool) -> bool:
+    """Whether the direct driver is faster where channels are last; measured.
+
+    Splitting the channels of x and joining those of out costs less than what `rows` leaves idle.
+    """
+    g = geometry
+    if g.groups > 1 or max(g.stride_h, g.stride_w) > 4:
+        return False
+    return conv.band_cost(g.numbers, 8, gradient) is not None
+
+
+def _direct_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
     def accepts(geometry: ConvGeometry) -> bool:
-        if _channels_last(geometry):
-            return False
-        cost = conv.band_cost(geometry.numbers, 8, gradient)
-        filters = (geometry.channels if gradient else geometry.filters) // geometry.groups
-        return cost is not None and bool(cost <= 1 + 7 / filters)
+        pays = _splitting_pays if _channels_last(geometry) else _band_pays
+        return pays(geometry, gradient)
 
     return accepts
 
@@ -228,23 +241,23 @@ def _better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
 FORWARD = (
     Row("winograd", _tiles_pay(gradient=False), _forward_by("winograd"), direct=False),
     Row("relaid", _better_relaid("forward"), partial(relaid.forward, _native), packs=False),
+    Row("direct", _direct_pays(gradient=False), _forward_by("direct")),
     Row("depthwise", _depthwise_last, _forward_by("depthwise")),
     Row("rows", _channels_last, _forward_by("rows")),
-    Row("direct", _band_pays(gradient=False), _forward_by("direct")),
     Row("panels", lambda geometry: not _channels_last(geometry), _forward_by("panels")),
     Row("taps", lambda geometry: True, by_taps.forward, packs=False),
 )
 GRAD_X = (
     Row("winograd", _tiles_pay(gradient=True), _grad_x_by("winograd"), direct=False),
     Row("relaid", _better_relaid("grad_x"), partial(relaid.grad_x, _native)),
+    Row("columns", _columns_pay, _grad_x_by_columns),
+    Row("direct", _direct_pays(gradient=True), _grad_x_by("direct")),
     Row(
         "depthwise",
         lambda geometry: _depthwise_last(geometry) and geometry.stride_h == geometry.stride_w == 1,
         _grad_x_by("depthwise"),
     ),
     Row("rows", _channels_last, _grad_x_by("rows")),
-    Row("columns", _columns_pay, _grad_x_by_columns),
-    Row("direct", _band_pays(gradient=True), _grad_x_by("direct")),
     Row("panels", lambda geometry: not _channels_last(geometry), _grad_x_by("panels")),
     Row("taps", lambda geometry: True, by_taps.grad_x),
 )
