@@ -113,13 +113,15 @@ cdef void find_taps(const Rows *s, const Depth *d, const char *x, Py_ssize_t row
         at = q
         c = d.t0 % p.kernel_w
         y = row * p.stride_h - p.pad_top + d.t0 // p.kernel_w * p.dilation_h
-        for t in range(d.t0, d.t1):
+        t = d.t0
+        while t < d.t1:
             z = j * p.stride_w - p.pad_left + c * p.dilation_w
             if 0 <= y < p.height and 0 <= z < p.width:
                 rows[at] = x + (y * p.width + z) * pixel
             else:
                 rows[at] = zeros
             at += count
+            t += 1
             c += 1
             if c == p.kernel_w:
                 c = 0
