@@ -88,18 +88,23 @@ cdef void fill_band(const Direct *s, Py_ssize_t n, Py_ssize_t group, const Depth
 
 cdef void fill_band_last(const Direct *s, Py_ssize_t n, const Depth *d, Py_ssize_t row,
                          Py_ssize_t rows, char *band) noexcept nogil:
-    # the same from x[..., c]
+    # the same from x[..., c]; the band holds zeros beside the image, which no row writes to
     cdef const Problem *p = s.taps.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, h, q, y
+    cdef Py_ssize_t size = p.kernels.itemsize, h, q, y, c, v
     cdef const char *image = p.x + (n * p.height * p.width * p.channels + d.c0) * size
-    memset(band, 0, s.band_bytes)
+    cdef char *to
     for h in range(s.phases_h):
         for q in range(rows):
             y = (row + q) * p.stride_h + h * p.dilation_h % p.stride_h - p.pad_top
+            to = band + (h * rows + q) * s.width * size
             if 0 <= y < p.height:
                 fill_row_last(s, image + y * p.width * p.channels * size, d.c1 - d.c0,
-                              rows, band + s.band_bytes,
-                              band + (h * rows + q) * s.width * size)
+                              rows, band + s.band_bytes, to)
+                continue
+            for c in range(d.c1 - d.c0):
+                for v in range(s.phases_w):
+                    memset(to + (c * s.plane + v * s.phases_h * rows * s.width) * size, 0,
+                           s.width * size)
 
 
 cdef inline void fill_row_last(const Direct *s, const char *pixels, Py_ssize_t channels,
@@ -197,6 +202,8 @@ cdef void direct_unit(const Direct *s, Py_ssize_t unit, Listed *listed,
     # the lists are the last unit's as long as it was as high, which with small images counts
     if rows != listed.rows:
         listed.panels = list_band_panels(s, rows, band, workspace)
+        if p.channels_last:
+            memset(band, 0, s.band_bytes)
     for block in range(s.taps.blocking.blocks):
         d = depth_block(p, &s.taps.blocking, block)
         if rows != listed.rows or s.taps.blocking.blocks > 1:
