@@ -125,19 +125,44 @@ def _grad_w_by_tiles(geometry: ConvGeometry, grad: Array, x: Array, out: Array) 
 # ---------------------------------------------------------------------------------- choice
 
 
-def _band_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
+def _band_pays(geometry: ConvGeometry, gradient: bool) -> bool:
     """Whether the direct driver does less than gathering panels would.
 
     It multiplies the padded width of each row; panels pay for gathering every tap, which is about
     seven filters' worth of multiplications.
     """
+    cost = conv.band_cost(geometry.numbers, 8, gradient)
+    filters = (geometry.channels if gradient else geometry.filters) // geometry.groups
+    return cost is not None and bool(cost <= 1 + 7 / filters)
 
+
+def _splitting_pays(geometry: ConvGeometry, gradient: bool) -> bool:
+    """Whether the direct driver is faster where channels are last; measured.
+
+    Splitting the channels of x and joining those of out costs less than the lanes that `rows`
+    leaves idle where filters are few, unless rows of pixels are so short that lanes idle as well.
+    """
+    g = geometry
+    channels, filters, width, taps = g.channels, g.filters, g.out_w, g.kernel_h * g.kernel_w
+    sparse = g.stride_w > 1 and g.kernel_w <= 2 * g.stride_w  # few sums for what is split
+    if gradient:  # by phases
+        channels, filters, width, sparse = filters, channels, g.width // g.stride_w, False
+        taps = -(-g.kernel_h // g.stride_h) * -(-g.kernel_w // g.stride_w)
+    deep = channels * taps > 384
+    if g.groups > 1 or max(g.stride_h, g.stride_w) > 4 or width < 8 or (taps == 1 and channels > 8):
+        return False
+    most = 16 if channels <= 8 and not sparse else 8
+    if deep and taps >= 25:  # rows cannot take a kernel row as one run
+        most = 32
+    if width < 24:
+        most = 0 if deep or sparse else 8 if taps >= 9 else 4
+    return filters <= most and conv.band_cost(g.numbers, 8, gradient) is not None
+
+
+def _direct_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
     def accepts(geometry: ConvGeometry) -> bool:
-        if _channels_last(geometry):
-            return False
-        cost = conv.band_cost(geometry.numbers, 8, gradient)
-        filters = (geometry.channels if gradient else geometry.filters) // geometry.groups
-        return cost is not None and bool(cost <= 1 + 7 / filters)
+        pays = _splitting_pays if _channels_last(geometry) else _band_pays
+        return pays(geometry, gradient)
 
     return accepts
 
@@ -204,6 +229,19 @@ def _taps_fill(op: str, geometry: ConvGeometry, waste: float, fewest: int) -> bo
     return waste == 1 or (fewest >= 16 and waste <= (1.5 if op == "grad_w" else 1.7))
 
 
+def _tiles_win(op: str) -> Callable[[ConvGeometry], bool]:
+    """Whether minimal filtering pays, and the direct driver is not faster still."""
+    pays, gradient = _tiles_pay(op), op == "grad_x"
+
+    def accepts(geometry: ConvGeometry) -> bool:
+        g = geometry
+        filters = g.channels if gradient else g.filters
+        few = _channels_last(g) and (filters <= 4 or g.channels * g.filters <= 64)
+        return pays(g) and not (few and _splitting_pays(g, gradient))
+
+    return accepts
+
+
 def _native(op: str, geometry: ConvGeometry) -> Row:
     """Return the first row that takes images in the layout they have, and is direct."""
     rows = (row for row in ROWS[op] if row.direct and row.name != "relaid")
@@ -219,9 +257,9 @@ def _better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
             return False
         channels, filters = g.channels // g.groups, g.filters // g.groups
         strided = g.stride_h * g.stride_w > 1
+        if _channels_last(g) and op == "grad_w" and g.groups == 1:  # few filters: `dot` is there
+            return filters <= 4 and g.out_w >= (64 if strided else 24)
         if _channels_last(g):  # few channels a group: most lanes would be idle
-            if op == "grad_x" and channels <= 4 and g.groups == 1:
-                return True
             native = _depthwise_last(g) and (op == "forward" or (op == "grad_x" and not strided))
             return g.groups > 1 and channels <= 8 and not native
         # maps so small that vectors of their pixels would be short
@@ -238,25 +276,25 @@ def _better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
 
 
 FORWARD = (
-    Row("winograd", _tiles_pay("forward"), _forward_by("winograd"), direct=False),
+    Row("winograd", _tiles_win("forward"), _forward_by("winograd"), direct=False),
     Row("relaid", _better_relaid("forward"), partial(relaid.forward, _native), packs=False),
+    Row("direct", _direct_pays(gradient=False), _forward_by("direct")),
     Row("depthwise", _depthwise_last, _forward_by("depthwise")),
     Row("rows", _channels_last, _forward_by("rows")),
-    Row("direct", _band_pays(gradient=False), _forward_by("direct")),
     Row("panels", lambda geometry: not _channels_last(geometry), _forward_by("panels")),
     Row("taps", lambda geometry: True, by_taps.forward, packs=False),
 )
 GRAD_X = (
-    Row("winograd", _tiles_pay("grad_x"), _grad_x_by("winograd"), direct=False),
+    Row("winograd", _tiles_win("grad_x"), _grad_x_by("winograd"), direct=False),
     Row("relaid", _better_relaid("grad_x"), partial(relaid.grad_x, _native)),
+    Row("columns", _columns_pay, _grad_x_by_columns),
+    Row("direct", _direct_pays(gradient=True), _grad_x_by("direct")),
     Row(
         "depthwise",
         lambda geometry: _depthwise_last(geometry) and geometry.stride_h == geometry.stride_w == 1,
         _grad_x_by("depthwise"),
     ),
     Row("rows", _channels_last, _grad_x_by("rows")),
-    Row("columns", _columns_pay, _grad_x_by_columns),
-    Row("direct", _band_pays(gradient=True), _grad_x_by("direct")),
     Row("panels", lambda geometry: not _channels_last(geometry), _grad_x_by("panels")),
     Row("taps", lambda geometry: True, by_taps.grad_x),
 )

@@ -277,6 +277,7 @@ def band_cost(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):
     p.stride_h, p.stride_w = g.stride_h, g.stride_w
     p.dilation_h, p.dilation_w = g.dilation_h, g.dilation_w
     p.pad_top, p.pad_left = g.pad_top, g.pad_left
+    p.channels_last = g.channels_last
     p.out_row, p.out_column = g.out_w, 1
     if gradient:
         p.channels, p.filters = p.filters, p.channels

@@ -1,8 +1,12 @@
-"""The direct way of channels-first convolution: no panel is packed.
+"""The direct way of convolution: no panel is packed.
 
 A padded band of rows is copied once, its columns and rows split by stride so that every tap reads
 neighbours; the kernel takes tap k from offsets[k].  Rows are multiplied one by one, or, where that
 wastes fewer lanes, flattened over the padded width.
+
+Images with their channels last have them split on the way into the band, and the results of a
+panel joined on the way out: with few channels or filters that costs less than the idle lanes of a
+tile over filters.
 """
 
 from libc.string cimport memset
@@ -13,9 +17,11 @@ from fastconv._core.problem cimport (
     Blocking,
     Depth,
     Problem,
+    after_inside,
     ceil_div,
     common_divisor,
     depth_block,
+    first_inside,
     larger,
     make_blocking,
     round_up,
@@ -23,19 +29,30 @@ from fastconv._core.problem cimport (
     smaller,
 )
 from fastconv._core.runtime cimport FC_SLACK, fc_copy, parallel_for
-from fastconv._core.taps cimport MAX_DEPTH, Panel, Taps, flatten, multiply, pack_taps, taps_bytes
+from fastconv._core.taps cimport (
+    MAX_DEPTH,
+    Panel,
+    Taps,
+    flatten,
+    held_bytes,
+    multiply,
+    multiply_last,
+    pack_taps,
+    taps_bytes,
+)
 
 cdef enum:
     BAND_BYTES = 1 << 19        # kept in the second-level cache
     BAND_ROWS = 4096            # more do not pay for the lists that describe them
 
 
-# A thread's workspace: the table of panels and their segments, then the band.
+# A thread's workspace: the table of panels and their segments, then the band; with channels last
+# a row of the image, its channels split, and what multiply_last holds.
 cdef struct Direct:
     Taps taps
     Py_ssize_t units, tasks, bands
     Py_ssize_t phases_h, phases_w, shift_h, width, plane, by_row
-    Py_ssize_t most_panels, table_bytes
+    Py_ssize_t most_panels, table_bytes, band_bytes, split_bytes
 
 
 # What a thread keeps from one band to the next of the same height.
@@ -67,6 +84,50 @@ cdef void fill_band(const Direct *s, Py_ssize_t n, Py_ssize_t group, const Depth
         memset(to, 0, band + ((c + 1) * s.plane) * size - to)
         image += p.height * p.width * size
     memset(band + (d.c1 - d.c0) * s.plane * size, 0, 8 * FC_SLACK)
+
+
+cdef void fill_band_last(const Direct *s, Py_ssize_t n, const Depth *d, Py_ssize_t row,
+                         Py_ssize_t rows, char *band) noexcept nogil:
+    # the same from x[..., c]; the band holds zeros beside the image, which no row writes to
+    cdef const Problem *p = s.taps.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, h, q, y, c, v
+    cdef const char *image = p.x + (n * p.height * p.width * p.channels + d.c0) * size
+    cdef char *to
+    for h in range(s.phases_h):
+        for q in range(rows):
+            y = (row + q) * p.stride_h + h * p.dilation_h % p.stride_h - p.pad_top
+            to = band + (h * rows + q) * s.width * size
+            if 0 <= y < p.height:
+                fill_row_last(s, image + y * p.width * p.channels * size, d.c1 - d.c0,
+                              rows, band + s.band_bytes, to)
+                continue
+            for c in range(d.c1 - d.c0):
+                for v in range(s.phases_w):
+                    memset(to + (c * s.plane + v * s.phases_h * rows * s.width) * size, 0,
+                           s.width * size)
+
+
+cdef inline void fill_row_last(const Direct *s, const char *pixels, Py_ssize_t channels,
+                               Py_ssize_t rows, char *split, char *to) noexcept nogil:
+    # one row of the image to the band, `to` for channel 0 and the first phase of the columns
+    cdef const Problem *p = s.taps.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, c, v, shift, low, count
+    if p.stride_w > 1:
+        p.kernels.transpose(pixels, p.channels, p.width, channels, split, p.width, p.width)
+    for v in range(s.phases_w):
+        shift = v * p.dilation_w % p.stride_w - p.pad_left
+        low = first_inside(shift, p.stride_w, 0)
+        count = after_inside(shift, p.stride_w, p.width, s.width) - low
+        if count <= 0:
+            continue
+        if p.stride_w == 1:
+            p.kernels.transpose(pixels + (low + shift) * p.channels * size, p.channels, count,
+                                channels, to + low * size, s.plane, count)
+            continue
+        for c in range(channels):
+            p.kernels.copy(split + (c * p.width + low * p.stride_w + shift) * size, p.stride_w,
+                           to + (c * s.plane + v * s.phases_h * rows * s.width + low) * size,
+                           count)
 
 
 cdef Py_ssize_t find_segments(const Direct *s, Py_ssize_t start, Py_ssize_t stop,
@@ -141,10 +202,17 @@ cdef void direct_unit(const Direct *s, Py_ssize_t unit, Listed *listed,
     # the lists are the last unit's as long as it was as high, which with small images counts
     if rows != listed.rows:
         listed.panels = list_band_panels(s, rows, band, workspace)
+        if p.channels_last:
+            memset(band, 0, s.band_bytes)
     for block in range(s.taps.blocking.blocks):
         d = depth_block(p, &s.taps.blocking, block)
         if rows != listed.rows or s.taps.blocking.blocks > 1:
             list_band_offsets(s, &d, rows, listed.offsets)
+        if p.channels_last:
+            fill_band_last(s, n, &d, row, rows + s.shift_h, band)
+            multiply_last(&s.taps, &d, block, part, <const Panel *> workspace, listed.panels,
+                          listed.offsets, band + s.band_bytes + s.split_bytes, out)
+            continue
         fill_band(s, n, group, &d, row, rows + s.shift_h, band)
         multiply(&s.taps, &d, block, group, part, <const Panel *> workspace, listed.panels,
                  listed.offsets, out)
@@ -181,6 +249,9 @@ cdef Py_ssize_t plan_direct(Direct *s) noexcept nogil:
     rows = larger(4, smaller(smaller(p.out_h, BAND_ROWS), wanted - s.shift_h))
     if p.threads > 1:  # a few pieces for each thread
         rows = larger(4, smaller(rows, ceil_div(p.out_h * images, 4 * p.threads)))
+    if p.channels_last and b.blocks > 1:  # all sums of the rows are held, as much as a band
+        wanted = BAND_BYTES // (p.filters * round_up(s.width, lanes) * size)
+        rows = larger(1, smaller(rows, wanted))
     s.bands = ceil_div(p.out_h, rows)
     rows = ceil_div(p.out_h, s.bands)
     s.taps.tile_parts = 1
@@ -199,7 +270,14 @@ cdef Py_ssize_t plan_direct(Direct *s) noexcept nogil:
         s.most_panels = ceil_div(flat, b.vectors)
     s.table_bytes = round_up(s.most_panels * sizeof(Panel)
                              + (s.most_panels + rows) * sizeof(fc_copy), 64)
-    return s.table_bytes + s.plane * b.channels_each * size + 8 * FC_SLACK
+    s.band_bytes = s.plane * b.channels_each * size + 8 * FC_SLACK
+    s.split_bytes = 0
+    if not p.channels_last:
+        return s.table_bytes + s.band_bytes
+    if p.stride_w > 1:
+        s.split_bytes = round_up(b.channels_each * p.width * size, 64)
+    return s.table_bytes + s.band_bytes + s.split_bytes + (
+        held_bytes(&s.taps, lined if s.by_row else flat))
 
 
 cdef bint fits_direct(const Problem *problem) noexcept nogil:
@@ -210,6 +288,8 @@ cdef bint fits_direct(const Problem *problem) noexcept nogil:
     cdef Py_ssize_t rows = (smaller(4, p.out_h)
                             + (p.kernel_h - 1) * p.dilation_h // p.stride_h)
     if rows > BAND_BYTES or width > BAND_BYTES:
+        return False
+    if p.channels_last and p.filters * width * p.kernels.itemsize > 2 * BAND_BYTES:
         return False
     return (b.channels_each * rows * width * p.kernels.itemsize
             * phase_count(p.kernel_h, p.stride_h, p.dilation_h)

@@ -148,16 +148,11 @@ cdef void pack_grad(const Weights *s, const Part *part, const Block *b, Py_ssize
         q = (last - line) * b.length
         if g.channels_last:
             grad = s.grad + ((n * plane + i * g.out_w + b.j0) * g.filters + filter) * size
-            while q > 0:
-                s.kernels.copy(grad, 1, to, filters)
-                memset(to + filters * size, 0, (wide - filters) * size)
-                grad += g.filters * size
-                to += wide * size
-                q -= 1
+            s.kernels.copy_padded(grad, g.filters, 1, q, to, wide, wide, 0, filters)
         else:
             grad = s.grad + ((n * g.filters + filter) * plane + i * g.out_w + b.j0) * size
             s.kernels.transpose(grad, plane, filters, q, to, wide, wide)
-            to += q * wide * size
+        to += q * wide * size
         line = last
 
 

@@ -86,36 +86,68 @@ cdef void fill_strip(const Rows *s, Py_ssize_t n, Py_ssize_t row, Py_ssize_t row
                 strip)
 
 
-cdef void find_rows(const Rows *s, const Depth *d, Py_ssize_t n, Py_ssize_t group,
-                    Py_ssize_t row, Py_ssize_t first, Py_ssize_t count, const char *strip,
-                    const char *zeros, const void **rows) noexcept nogil:
-    # rows[run * count + q]: where pixel first + q of the strip finds its channels for a run
+cdef void find_runs(const Rows *s, const char *first, Py_ssize_t width, Py_ssize_t j,
+                    Py_ssize_t count, const void **rows) noexcept nogil:
+    # rows[run * count + q]: where pixel q finds kernel row `run`; pixel 0, which is in column j,
+    # at `first`, in an image or strip of this width
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, pixel = p.channels * p.groups * size
-    cdef Py_ssize_t q, t, i, j, y, z, at
-    cdef const char *x = p.x + n * p.height * p.width * pixel + (group * p.channels + d.c0) * size
+    cdef Py_ssize_t pixel = p.channels * p.kernels.itemsize, q, t
+    cdef Py_ssize_t tap = p.dilation_h * width * pixel, step = p.stride_w * pixel
+    cdef Py_ssize_t wrap = p.stride_h * width * pixel - p.out_w * step
     for q in range(count):
-        i = (first + q) // p.out_w
-        j = (first + q) % p.out_w
+        for t in range(p.kernel_h):
+            rows[t * count + q] = first + t * tap
+        first += step
+        j += 1
+        if j == p.out_w:
+            first += wrap
+            j = 0
+
+
+cdef void find_taps(const Rows *s, const Depth *d, const char *x, Py_ssize_t row, Py_ssize_t j,
+                    Py_ssize_t count, const char *zeros, const void **rows) noexcept nogil:
+    # rows[tap * count + q]: where pixel q finds its channels for a tap, from (row, j) on
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t pixel = p.channels * p.groups * p.kernels.itemsize, q, t, c, y, z, at
+    for q in range(count):
         at = q
-        if s.merged:
-            for t in range(p.kernel_h):
-                if s.inside:
-                    y = (row + i) * p.stride_h - p.pad_top + t * p.dilation_h
-                    rows[at] = x + (y * p.width + j * p.stride_w - p.pad_left) * pixel
-                else:
-                    y = i * p.stride_h + t * p.dilation_h
-                    rows[at] = strip + (y * s.width + j * p.stride_w) * pixel
-                at += count
-            continue
-        for t in range(d.t0, d.t1):
-            y = (row + i) * p.stride_h - p.pad_top + t // p.kernel_w * p.dilation_h
-            z = j * p.stride_w - p.pad_left + t % p.kernel_w * p.dilation_w
+        c = d.t0 % p.kernel_w
+        y = row * p.stride_h - p.pad_top + d.t0 // p.kernel_w * p.dilation_h
+        t = d.t0
+        while t < d.t1:
+            z = j * p.stride_w - p.pad_left + c * p.dilation_w
             if 0 <= y < p.height and 0 <= z < p.width:
                 rows[at] = x + (y * p.width + z) * pixel
             else:
                 rows[at] = zeros
             at += count
+            t += 1
+            c += 1
+            if c == p.kernel_w:
+                c = 0
+                y += p.dilation_h
+        j += 1
+        if j == p.out_w:
+            j = 0
+            row += 1
+
+
+cdef void find_rows(const Rows *s, const Depth *d, Py_ssize_t n, Py_ssize_t group,
+                    Py_ssize_t row, Py_ssize_t first, Py_ssize_t count, const char *strip,
+                    const char *zeros, const void **rows) noexcept nogil:
+    # what the `count` pixels from `first` on of the strip at `row` read
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, pixel = p.channels * p.groups * size
+    cdef Py_ssize_t i = first // p.out_w, j = first % p.out_w
+    cdef const char *x = p.x + n * p.height * p.width * pixel + (group * p.channels + d.c0) * size
+    if not s.merged:
+        find_taps(s, d, x, row + i, j, count, zeros, rows)
+    elif s.inside:
+        x += (((row + i) * p.stride_h - p.pad_top) * p.width + j * p.stride_w - p.pad_left) * pixel
+        find_runs(s, x, p.width, j, count, rows)
+    else:
+        strip += (i * p.stride_h * s.width + j * p.stride_w) * pixel
+        find_runs(s, strip, s.width, j, count, rows)
 
 
 cdef void tile_group(const Rows *s, const Depth *d, Py_ssize_t block, Py_ssize_t n,

@@ -36,4 +36,10 @@ cdef void multiply(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t g
                    Py_ssize_t part, const Panel *panels, Py_ssize_t count,
                    const Py_ssize_t *offsets, char *out) noexcept nogil
 
+# the same to channels-last out, by way of `held`: held_bytes for panels of `vectors` together
+cdef void multiply_last(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t part,
+                        const Panel *panels, Py_ssize_t count, const Py_ssize_t *offsets,
+                        char *held, char *out) noexcept nogil
+cdef Py_ssize_t held_bytes(const Taps *s, Py_ssize_t vectors) noexcept nogil
+
 cdef Problem flatten(const Problem *p) noexcept nogil

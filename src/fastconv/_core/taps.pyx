@@ -124,6 +124,42 @@ cdef void multiply(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t g
                               out + first * p.out_filter * size, p.out_filter, p.out_column, &e)
 
 
+cdef void multiply_last(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t part,
+                        const Panel *panels, Py_ssize_t count, const Py_ssize_t *offsets,
+                        char *held, char *out) noexcept nogil:
+    # Panel after panel: what all tiles make of it is transposed while it is in the first cache.
+    # Sums of several depth blocks wait in `held` for the last one.
+    cdef const Problem *p = s.problem
+    cdef const Blocking *b = &s.blocking
+    cdef Py_ssize_t size = p.kernels.itemsize, tile, first, wide, i, n
+    cdef Py_ssize_t tile0 = share(b.tiles, s.tile_parts, part)
+    cdef Py_ssize_t tile1 = share(b.tiles, s.tile_parts, part + 1)
+    cdef Py_ssize_t low = tile_start(b, tile0), filters = tile_start(b, tile1) - low
+    cdef const fc_copy *segment
+    cdef fc_epilogue e
+    for i in range(count):
+        wide = panels[i].vectors * p.kernels.lanes
+        for tile in range(tile0, tile1):
+            first = tile_start(b, tile)
+            e = epilogue_of(p, b, block, 0, first)
+            one_tile(s, d, 0, first, tile_start(b, tile + 1) - first, &panels[i], offsets,
+                     held + (first - low) * wide * size, wide, wide, &e)
+        if block == b.blocks - 1:
+            for n in range(panels[i].count):
+                segment = &panels[i].segments[n]
+                p.kernels.transpose(held + segment.source * size, wide, filters, segment.count,
+                                    out + (segment.to + low) * size, p.out_column, filters)
+        if b.blocks > 1:
+            held += filters * wide * size
+
+
+cdef Py_ssize_t held_bytes(const Taps *s, Py_ssize_t vectors) noexcept nogil:
+    cdef const Problem *p = s.problem
+    if s.blocking.blocks == 1:
+        vectors = s.blocking.vectors
+    return p.filters * vectors * p.kernels.lanes * p.kernels.itemsize
+
+
 cdef inline void one_tile(const Taps *s, const Depth *d, Py_ssize_t group, Py_ssize_t first,
                           Py_ssize_t height, const Panel *panel, const Py_ssize_t *offsets,
                           void *c, Py_ssize_t ldc, Py_ssize_t columns,

@@ -2,6 +2,7 @@
 #include "simd.h"
 #include "bytes.h"
 #include "tiles.h"
+#include "interleave.h"
 #include "move.h"
 #include "window.h"
 #include "winograd.h"

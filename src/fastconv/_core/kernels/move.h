@@ -120,6 +120,14 @@ static void NAME(transpose)(const void *source, ptrdiff_t ldf, ptrdiff_t rows, p
                             void *target, ptrdiff_t ldt, ptrdiff_t filled) {
     const T *const from = source;
     T *const to = target;
+    if (rows == filled && ldf == columns && NAME(few_channels)(columns)) {
+        NAME(split)(from, columns, rows, to, ldt);
+        return;
+    }
+    if (rows == filled && ldt == rows && NAME(few_channels)(rows)) {
+        NAME(join)(from, ldf, rows, columns, to);
+        return;
+    }
     for (ptrdiff_t q0 = 0; q0 < filled; q0 += VL) {
         /* the last square overlaps the one before, if there is one: no part of a vector is slow */
         const ptrdiff_t i = rows == filled && q0 && q0 + VL > rows ? rows - VL : q0;

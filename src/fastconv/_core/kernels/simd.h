@@ -155,50 +155,68 @@ INLINE void NAME(finish_at)(vec value, T *c, ptrdiff_t i, ptrdiff_t j, ptrdiff_t
     NAME(store_upto)(c, NAME(finish)(value, held, i, j, count, epilogue), count);
 }
 
-#if defined(__clang__) || __GNUC__ >= 12
-/* lane numbers of two joined vectors, spelled out for each number of lanes */
-INLINE vec NAME(even_lanes)(vec low, vec high) {
-#if VECTOR_BYTES / T_BYTES == 16
-    return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
-                                   30);
-#elif VECTOR_BYTES / T_BYTES == 8
-    return __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14);
-#elif VECTOR_BYTES / T_BYTES == 4
-    return __builtin_shufflevector(low, high, 0, 2, 4, 6);
-#else
-    return __builtin_shufflevector(low, high, 0, 2);
+#if !defined(__clang__) && __GNUC__ < 12
+#error "fastconv needs GCC 12 or newer, or Clang"
 #endif
+
+/* `number` of each lane: which lane of two joined vectors goes there */
+#undef LANES
+#if VECTOR_BYTES / T_BYTES == 16
+#define LANES(number)                                                                              \
+    number(0), number(1), number(2), number(3), number(4), number(5), number(6), number(7),        \
+        number(8), number(9), number(10), number(11), number(12), number(13), number(14),          \
+        number(15)
+#elif VECTOR_BYTES / T_BYTES == 8
+#define LANES(number)                                                                              \
+    number(0), number(1), number(2), number(3), number(4), number(5), number(6), number(7)
+#elif VECTOR_BYTES / T_BYTES == 4
+#define LANES(number) number(0), number(1), number(2), number(3)
+#else
+#define LANES(number) number(0), number(1)
+#endif
+#undef EVERY_OTHER
+#undef ZIPPED
+#define EVERY_OTHER(q, a, b) (2 * (q) + ((q) < VL / 2 ? (a) : (b)))
+#define ZIPPED(q, a, b) ((q) / 2 + ((q) % 2 ? VL + (b) * VL / 2 : (a) * VL / 2))
+
+/* lanes a, a + 2, ... of the first vector, then b, b + 2, ... of the second */
+#define EVERY_00(q) EVERY_OTHER(q, 0, 0)
+#define EVERY_01(q) EVERY_OTHER(q, 0, 1)
+#define EVERY_11(q) EVERY_OTHER(q, 1, 1)
+INLINE vec NAME(every_other)(vec first, vec second, const int a, const int b) {
+    if (b == 0)
+        return __builtin_shufflevector(first, second, LANES(EVERY_00));
+    if (a == 0)
+        return __builtin_shufflevector(first, second, LANES(EVERY_01));
+    return __builtin_shufflevector(first, second, LANES(EVERY_11));
 }
 
-/* low[0], high[0], low[1], high[1], ... from the lower or upper halves of both */
+/* first[0], second[0], first[1], second[1], ... from the lower (0) or upper (1) halves of both */
+#define ZIPPED_00(q) ZIPPED(q, 0, 0)
+#define ZIPPED_01(q) ZIPPED(q, 0, 1)
+#define ZIPPED_10(q) ZIPPED(q, 1, 0)
+#define ZIPPED_11(q) ZIPPED(q, 1, 1)
+INLINE vec NAME(zip)(vec first, vec second, const int a, const int b) {
+    if (a == 0 && b == 0)
+        return __builtin_shufflevector(first, second, LANES(ZIPPED_00));
+    if (a == 0)
+        return __builtin_shufflevector(first, second, LANES(ZIPPED_01));
+    if (b == 0)
+        return __builtin_shufflevector(first, second, LANES(ZIPPED_10));
+    return __builtin_shufflevector(first, second, LANES(ZIPPED_11));
+}
+
+INLINE vec NAME(even_lanes)(vec low, vec high) {
+    return NAME(every_other)(low, high, 0, 0);
+}
+
 INLINE vec NAME(zip_low)(vec low, vec high) {
-#if VECTOR_BYTES / T_BYTES == 16
-    return __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7,
-                                   23);
-#elif VECTOR_BYTES / T_BYTES == 8
-    return __builtin_shufflevector(low, high, 0, 8, 1, 9, 2, 10, 3, 11);
-#elif VECTOR_BYTES / T_BYTES == 4
-    return __builtin_shufflevector(low, high, 0, 4, 1, 5);
-#else
-    return __builtin_shufflevector(low, high, 0, 2);
-#endif
+    return NAME(zip)(low, high, 0, 0);
 }
 
 INLINE vec NAME(zip_high)(vec low, vec high) {
-#if VECTOR_BYTES / T_BYTES == 16
-    return __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30,
-                                   15, 31);
-#elif VECTOR_BYTES / T_BYTES == 8
-    return __builtin_shufflevector(low, high, 4, 12, 5, 13, 6, 14, 7, 15);
-#elif VECTOR_BYTES / T_BYTES == 4
-    return __builtin_shufflevector(low, high, 2, 6, 3, 7);
-#else
-    return __builtin_shufflevector(low, high, 1, 3);
-#endif
+    return NAME(zip)(low, high, 1, 1);
 }
-#else
-#error "fastconv needs GCC 12 or newer, or Clang"
-#endif
 
 /* the sum over lanes, halves first: the same tree for every caller */
 INLINE T NAME(lane_sum)(vec value) {
