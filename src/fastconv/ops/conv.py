@@ -107,7 +107,8 @@ def conv2d(
     relu = run.is_relu("conv2d", activation)
     y = run.forward("conv2d", geometry, dtypes, x, w, bias, out, relu)
     view = run.logical(w, data_format)
-    small.keep_convolution(_kept, "forward", geometry, (x, w), view, arguments, relu)
+    if out is None:
+        small.keep_convolution(_kept, "forward", geometry, (x, w), view, arguments, relu)
     return y
 
 
@@ -168,7 +169,8 @@ def conv2d_grad_x(
     geometry = conv_geometry(name, shape, w.shape, stride, padding, dilation, groups, data_format)
     found = run.grad_x(name, geometry, dtypes, grad, w, None, out)
     view = run.logical(w, data_format)
-    small.keep_convolution(_kept_grad_x, "grad_x", geometry, (grad, w), view, arguments)
+    if out is None:
+        small.keep_convolution(_kept_grad_x, "grad_x", geometry, (grad, w), view, arguments)
     return found
 
 
@@ -228,5 +230,6 @@ def conv2d_grad_w(
     shape = plain_shape(name, "w_shape", w_shape)
     geometry = conv_geometry(name, x.shape, shape, stride, padding, dilation, groups, data_format)
     found = run.grad_w(name, geometry, dtypes, grad, x, with_bias, out)
-    small.keep_grad_w(_kept_grad_w, geometry, (grad, x), arguments, with_bias)
+    if out is None:
+        small.keep_grad_w(_kept_grad_w, geometry, (grad, x), arguments, with_bias)
     return found

@@ -98,7 +98,8 @@ def conv4d(
     )
     y = run.forward("conv4d", geometry, dtypes, x, w, bias, out, flipped=True)
     view = run.logical(w, "NCHW", True)
-    small.keep_convolution(_kept, "forward", geometry, (x, w), view, arguments)
+    if out is None:
+        small.keep_convolution(_kept, "forward", geometry, (x, w), view, arguments)
     return y
 
 
@@ -154,7 +155,8 @@ def conv4d_grad_x(
     geometry = conv_geometry(name, shape, w.shape, stride, padding, dilation, groups, "NCHW", True)
     found = run.grad_x(name, geometry, dtypes, grad, w, None, out, flipped=True)
     view = run.logical(w, "NCHW", True)
-    small.keep_convolution(_kept_grad_x, "grad_x", geometry, (grad, w), view, arguments)
+    if out is None:
+        small.keep_convolution(_kept_grad_x, "grad_x", geometry, (grad, w), view, arguments)
     return found
 
 

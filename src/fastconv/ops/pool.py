@@ -112,7 +112,8 @@ def max_pool2d(
     dtypes = result, compute = checked_dtypes(name, "x", x)
     geometry = pool_geometry(name, x.shape, *sizes, ceil_mode, False, data_format)
     return_indices = plain_flag(name, "return_indices", return_indices)
-    small.keep_pool(_kept_max, small.MaxPool, geometry, dtypes, x, arguments, return_indices)
+    if out is None:
+        small.keep_pool(_kept_max, small.MaxPool, geometry, dtypes, x, arguments, return_indices)
     if out is not None:
         check_out(name, out, geometry.out_shape, result, x=x)
     x = contiguous(x, compute)
@@ -249,7 +250,8 @@ def avg_pool2d(
     x = as_array(name, "x", x)
     dtypes = result, compute = average_dtypes(name, "x", x)
     geometry = pool_geometry(name, x.shape, *sizes, ceil_mode, count_include_pad, data_format)
-    small.keep_pool(_kept_avg, small.AveragePool, geometry, dtypes, x, arguments, False)
+    if out is None:
+        small.keep_pool(_kept_avg, small.AveragePool, geometry, dtypes, x, arguments, False)
     if out is not None:
         check_out(name, out, geometry.out_shape, result, x=x)
     x = contiguous(x, compute)
@@ -308,7 +310,10 @@ def avg_pool2d_grad_x(
     shape = plain_shape(name, "x_shape", x_shape)
     geometry = pool_geometry(name, shape, *sizes, ceil_mode, count_include_pad, data_format)
     check_shape(name, "grad", geometry.out_shape, grad.shape)
-    small.keep_pool(_kept_avg_grad_x, small.AveragePool, geometry, dtypes, grad, arguments, True)
+    if out is None:
+        small.keep_pool(
+            _kept_avg_grad_x, small.AveragePool, geometry, dtypes, grad, arguments, True
+        )
     if out is not None:
         check_out(name, out, shape, result, grad=grad)
     grad = contiguous(grad, compute)
