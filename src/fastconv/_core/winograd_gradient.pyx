@@ -7,7 +7,9 @@ the tiles a block after the other; the sums of a piece of channels and a panel o
 to what is in memory once a block.
 
 There is one such set of sums for each chunk of the blocks, a number that the geometry decides, and
-they are added in order: the result does not depend on threads.
+they are added in order: the result does not depend on threads.  Where all tiles are one block, a
+piece and panel are transformed back at once and no sums are kept: of many channels and filters they
+would be four times as large as the weights.
 """
 
 from fastconv._core.problem cimport Problem, ceil_div, larger, share, smaller
@@ -52,7 +54,7 @@ cdef enum:
 
 cdef struct Gradient:
     Winograd w
-    char *sums                  # [chunk][group][panel][piece][position][channel][filter]
+    char *sums                  # [chunk][group][panel][piece][position][channel][filter], or NULL
     Py_ssize_t chunks, piece_parts, tasks
 
 
@@ -137,6 +139,8 @@ cdef void sums_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     cdef char *v = workspace
     cdef char *made = v + (high - low) * s.parts * s.v_bytes
     cdef char *band = made + s.m_bytes
+    cdef char *own = band + s.band_bytes
+    cdef char *sums = own
     cdef Block b
     lanes = p.kernels.lanes
     for index in range(start, share(s.blocks, d.chunks, chunk + 1)):
@@ -146,32 +150,43 @@ cdef void sums_task(void *context, Py_ssize_t task, char *workspace) noexcept no
             v0, v1 = share(s.vectors, s.panels, panel), share(s.vectors, s.panels, panel + 1)
             make_d(s, group, v0 * lanes, (v1 - v0) * lanes, &b, made, band)
             for q in range(low * s.parts, high * s.parts):
+                if d.sums != NULL:
+                    sums = sums_of(d, chunk, group, panel, q)
                 multiply(s, b.lines * b.length, v1 - v0, find_piece(s, q).channels,
-                         v + (q - low * s.parts) * s.v_bytes, made,
-                         sums_of(d, chunk, group, panel, q), index > start)
+                         v + (q - low * s.parts) * s.v_bytes, made, sums, index > start)
+                if d.sums == NULL:
+                    store_piece(s, group, panel, q, own, own + s.u_bytes)
 
 
 # ----------------------------------------------------------------------------------- grad_w
 
 cdef void store_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    # the chunks' sums, transformed back: taps[c][tap][filter] of one piece and panel
+    # the chunks' sums, of one piece and panel
     cdef const Gradient *d = <const Gradient *> context
     cdef const Winograd *s = &d.w
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, q = task % s.pieces
-    cdef Py_ssize_t panel = task // s.pieces % s.panels, group = task // s.pieces // s.panels
-    cdef Py_ssize_t first = share(s.vectors, s.panels, panel) * lanes, chunk, c, vector
-    cdef Py_ssize_t wide = share(s.vectors, s.panels, panel + 1) * lanes - first
+    cdef Py_ssize_t q = task % s.pieces, panel = task // s.pieces % s.panels, chunk
+    cdef Py_ssize_t group = task // s.pieces // s.panels
     cdef char *sums = sums_of(d, 0, group, panel, q)
-    cdef Piece piece = find_piece(s, q)
     for chunk in range(1, d.chunks):
-        p.kernels.scatter_add(sums_of(d, chunk, group, panel, q), sums, 1, s.u_bytes // size)
+        s.problem.kernels.scatter_add(sums_of(d, chunk, group, panel, q), sums, 1,
+                                      s.u_bytes // s.problem.kernels.itemsize)
+    store_piece(s, group, panel, q, sums, workspace)
+
+
+cdef void store_piece(const Winograd *s, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t q,
+                      const char *sums, char *taps) noexcept nogil:
+    # transformed back: taps[c][tap][filter]
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, c, vector
+    cdef Py_ssize_t first = share(s.vectors, s.panels, panel) * lanes
+    cdef Py_ssize_t wide = share(s.vectors, s.panels, panel + 1) * lanes - first
+    cdef Piece piece = find_piece(s, q)
     for c in range(piece.channels):
         for vector in range(wide // lanes):
             p.kernels.winograd_kernel(
                 sums + (c * wide + vector * lanes) * size, s.u_plane,
-                workspace + (PART * PART * c * wide + vector * lanes) * size, wide)
-    scatter_taps(p, group, first, wide, &piece, workspace)
+                taps + (PART * PART * c * wide + vector * lanes) * size, wide)
+    scatter_taps(p, group, first, wide, &piece, taps)
 
 
 cdef void scatter_taps(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_ssize_t wide,
@@ -213,8 +228,9 @@ cdef Py_ssize_t plan_gradient(Gradient *d) noexcept nogil:
         d.piece_parts = smaller(s.channel_pieces, ceil_div(3 * p.threads, d.chunks * p.groups))
     d.tasks = d.chunks * p.groups * d.piece_parts
     taps = PART * PART * PIECE * s.m_pitch * size
-    return larger(taps, ceil_div(s.channel_pieces, d.piece_parts) * s.parts * s.v_bytes + s.m_bytes
-                  + s.band_bytes) + FC_SLACK
+    bytes = ceil_div(s.channel_pieces, d.piece_parts) * s.parts * s.v_bytes + s.m_bytes
+    bytes += s.band_bytes
+    return (bytes + s.u_bytes + taps if s.blocks == 1 else larger(taps, bytes)) + FC_SLACK
 
 
 cdef int run_winograd_gradient(const Problem *p) noexcept nogil:
@@ -223,12 +239,14 @@ cdef int run_winograd_gradient(const Problem *p) noexcept nogil:
     cdef int failed
     cut_weights(&d.w, p)
     workspace = plan_gradient(&d)
-    d.sums = <char *> fc_workspace_take(d.chunks * p.groups * d.w.panels * d.w.pieces
-                                        * d.w.u_bytes)
-    if d.sums == NULL:
-        return -1
+    d.sums = NULL
+    if d.w.blocks > 1:
+        d.sums = <char *> fc_workspace_take(d.chunks * p.groups * d.w.panels * d.w.pieces
+                                            * d.w.u_bytes)
+        if d.sums == NULL:
+            return -1
     failed = parallel_for(sums_task, &d, d.tasks, p.threads, workspace)
-    if not failed:
+    if d.sums != NULL and not failed:
         failed = parallel_for(store_task, &d, p.groups * d.w.panels * d.w.pieces, p.threads,
                               workspace)
     fc_workspace_give(d.sums)
