@@ -76,20 +76,27 @@ cdef Py_ssize_t winograd_bytes(const Problem *p) noexcept nogil:
     return p.groups * s.panels * s.pieces * s.u_bytes
 
 
+cdef void gather_neighbours(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_ssize_t wide,
+                            Py_ssize_t c0, Py_ssize_t count, Py_ssize_t r, Py_ssize_t z,
+                            Py_ssize_t taps, char *to) noexcept nogil:
+    # taps that are neighbours in memory, in a gradient backwards; see gather_taps
+    cdef Py_ssize_t size = p.kernels.itemsize, filters = smaller(wide, p.filters - first), c
+    cdef const char *w = tap_of(p, group, first, c0, r, z)
+    if p.w_column < 0:
+        w -= (taps - 1) * size
+        to += (taps - 1) * wide * size
+    for c in range(count):
+        p.kernels.transpose(w + c * p.w_channel * size, p.w_filter, filters, taps,
+                            to + c * PART * PART * wide * size, p.w_column * wide, wide)
+
+
 cdef void gather_row(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_ssize_t wide,
                      Py_ssize_t c0, Py_ssize_t count, Py_ssize_t r, Py_ssize_t z, Py_ssize_t taps,
                      char *to) noexcept nogil:
-    # `taps` neighbours of a kernel's row, see gather_taps
+    # some taps of a row of the kernel, see gather_taps
     cdef Py_ssize_t size = p.kernels.itemsize, filters = smaller(wide, p.filters - first), c, t
     cdef Py_ssize_t channel = PART * PART * wide
-    cdef bint backwards = p.w_column < 0
-    cdef const char *w = tap_of(p, group, first, c0, r, z + (taps - 1 if backwards else 0))
-    if p.w_filter != 1 and p.w_channel != 1 and (p.w_column == 1 or p.w_column == -1):
-        for c in range(count):  # neighbours in memory too, in a gradient backwards
-            p.kernels.transpose(w + c * p.w_channel * size, p.w_filter, filters, taps,
-                                to + (c * channel + (taps - 1) * backwards * wide) * size,
-                                -wide if backwards else wide, wide)
-        return
+    cdef const char *w
     for t in range(taps):
         w = tap_of(p, group, first, c0, r, z + t)
         if p.w_filter == 1:
@@ -118,9 +125,16 @@ cdef void gather_taps(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_s
         p.kernels.transpose(tap_of(p, group, first, c0, 0, 0), p.w_filter,
                             smaller(wide, p.filters - first), PART * PART * count, to, wide, wide)
         return
-    for i in range(rows):
-        gather_row(p, group, first, wide, c0, count, piece.row + i, piece.column, columns,
-                   to + i * PART * wide * size)
+    if p.w_filter == 1 or p.w_channel == 1 or (p.w_column != 1 and p.w_column != -1):
+        for i in range(rows):
+            gather_row(p, group, first, wide, c0, count, piece.row + i, piece.column, columns,
+                       to + i * PART * wide * size)
+    elif rows == columns == PART and p.w_row == PART * p.w_column:
+        gather_neighbours(p, group, first, wide, c0, count, 0, 0, PART * PART, to)
+    else:
+        for i in range(rows):
+            gather_neighbours(p, group, first, wide, c0, count, piece.row + i, piece.column,
+                              columns, to + i * PART * wide * size)
 
 
 cdef void make_u(const Winograd *s, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t q, char *to,
