@@ -89,7 +89,8 @@ def test_three_steps_in_float32(network, optimizer):
 
     Adam divides a mean of gradients by the root of a mean of their squares: where the gradients are
     rounding errors, the steps have the size of the learning rate all the same. Keras in float32 is
-    then as far from Keras in float64, and so it is the measure.
+    then as far from Keras in float64, and so it is the measure. Minimal filtering rounds two to
+    three times as much as direct sums; the highest precision shows that nothing else differs.
     """
     with keras_in("float64") as keras:
         start = [w.astype("float32") for w in start_of(network)]
@@ -102,7 +103,11 @@ def test_three_steps_in_float32(network, optimizer):
         assert apart(ours, theirs) <= 1e-5  # measured: 5e-7 at most
         return
     rounding = apart(theirs, exact)
-    assert apart(ours, exact) <= max(1e-5, 2 * rounding)
+    assert apart(ours, theirs) <= max(1e-5, 2 * rounding)  # measured: 1.05e-5, and 1.04e-5
+    assert apart(ours, exact) <= 2e-5  # measured: 1.07e-5
+    with keras_in("float32"), fastconv.precision("highest"):
+        highest = trained(fastconv, network, optimizer, 3, start)
+    assert apart(highest, exact) <= 5e-6  # measured: 1.5e-6
     assert rounding <= 1e-4  # a tenth of a step
     differences = np.concatenate(
         [abs(a - b).ravel() for a, b in zip(ours[1], theirs[1], strict=True)]
