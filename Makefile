@@ -36,7 +36,7 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' \
 	  | while IFS=$$'\t' read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
 
-demo: ## set up a fresh environment, build, run conv4d on a photograph, train a network (under three minutes)
+demo: ## set up a fresh environment, build, run conv4d on a photograph, train a network (about four minutes, three of them the compiler's)
 	@command -v $${CC:-cc} > /dev/null \
 	  || { echo "a C compiler is needed (on Debian: apt install gcc python3-dev)"; exit 1; }
 	@rm -rf .venv-demo
