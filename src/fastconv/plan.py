@@ -125,15 +125,44 @@ def _grad_w_by_tiles(geometry: ConvGeometry, grad: Array, x: Array, out: Array) 
 # ---------------------------------------------------------------------------------- choice
 
 
-def _band_pays(geometry: ConvGeometry, gradient: bool) -> bool:
-    """Whether the direct driver does less than gathering panels would.
+# What a vector of sums costs beside its products, and what copies cost, in products of a vector:
+# fitted to the times of a thousand geometries (AVX-512, one thread). See ARCHITECTURE.md.
+_LANES = 16
+_DIRECT_PANEL, _DIRECT_ROW, _DIRECT_VECTOR = 1.2, 27.0, 21.0
+_PANELS_VECTOR, _GATHER_ROW, _GATHER_VECTOR = 38.0, 9.0, 18.0
 
-    It multiplies the padded width of each row; panels pay for gathering every tap, which is about
-    seven filters' worth of multiplications.
+
+def _band_pays(geometry: ConvGeometry, gradient: bool) -> bool:
+    """Whether the direct driver is faster than gathering panels.
+
+    It multiplies whole padded rows, or leaves lanes of the last vector of every row or image idle,
+    and copies each row once; panels leave none idle, and copy a row for each tap.
     """
-    cost = conv.band_cost(geometry.numbers, 8, gradient)
-    filters = (geometry.channels if gradient else geometry.filters) // geometry.groups
-    return cost is not None and bool(cost <= 1 + 7 / filters)
+    g = geometry
+    if not conv.band_fits(g.numbers, 8, gradient):
+        return False
+    channels, filters = g.channels // g.groups, g.filters // g.groups
+    height, width, strides = g.out_h, g.out_w, (g.stride_h, g.stride_w)
+    kernel = g.kernel_h, g.kernel_w
+    reach = (g.kernel_h - 1) * g.dilation_h, (g.kernel_w - 1) * g.dilation_w
+    if gradient:  # by phases, each of them without a stride and with its share of the taps
+        channels, filters = filters, channels
+        height, width = -(-g.height // strides[0]), -(-g.width // strides[1])
+        kernel = -(-kernel[0] // strides[0]), -(-kernel[1] // strides[1])
+        reach, strides = (reach[0] // strides[0], reach[1] // strides[1]), (1, 1)
+    if kernel == strides == (1, 1) and not g.padded:
+        height, width = 1, height * width
+    phases = min(kernel[0], strides[0]) * min(kernel[1], strides[1])
+    slower = 1 if strides[1] == 1 else 2  # columns that are not neighbours
+    depth = channels * kernel[0] * kernel[1]
+    rows, wide = height + reach[0] // strides[0], width + reach[1] // strides[1]
+    vectors = min(-(-((height - 1) * wide + width) // _LANES), height * -(-width // _LANES))
+    direct = filters * (depth * vectors + _DIRECT_PANEL * -(-vectors // 3))
+    direct += channels * phases * rows * (_DIRECT_ROW + _DIRECT_VECTOR * slower * wide / _LANES)
+    filled = height * width / _LANES
+    panels = filters * (depth + 1) * filled + _PANELS_VECTOR * filled
+    panels += depth * (_GATHER_ROW * height + _GATHER_VECTOR * slower * filled)
+    return direct <= panels
 
 
 def _splitting_pays(geometry: ConvGeometry, gradient: bool) -> bool:
@@ -156,7 +185,7 @@ def _splitting_pays(geometry: ConvGeometry, gradient: bool) -> bool:
         most = 32
     if width < 24:
         most = 0 if deep or sparse else 8 if taps >= 9 else 4
-    return filters <= most and conv.band_cost(g.numbers, 8, gradient) is not None
+    return filters <= most and bool(conv.band_fits(g.numbers, 8, gradient))
 
 
 def _direct_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
@@ -180,9 +209,12 @@ def _lanes_fit(geometry: ConvGeometry) -> bool:
 
 
 def _few_filters(geometry: ConvGeometry) -> bool:
-    if _channels_last(geometry) or geometry.filters // geometry.groups > 4:
+    """Whether lanes over pixels idle less than lanes over filters would; measured."""
+    filters, width = geometry.filters // geometry.groups, geometry.out_w
+    if _channels_last(geometry) or not weights.band_fits(geometry.numbers, "dot"):
         return False
-    return bool(weights.band_fits(geometry.numbers, "dot"))
+    idle = (-(-width // _LANES) * _LANES + 12) / width  # a row ends with a sum over lanes
+    return filters <= 4 or filters * idle <= 0.85 * (-(-filters // _LANES) * _LANES)
 
 
 def _tiles(size: int, step: int) -> int:

@@ -260,11 +260,10 @@ def columns_fit(cnp.ndarray numbers):
     return bool(fits_columns(geometry_of(numbers)))
 
 
-def band_cost(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):
-    """How many times the work of its outputs the direct driver does, or None if its band is large.
+def band_fits(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):
+    """Whether a band of the direct driver stays small.
 
-    It multiplies whole padded rows: 1 where there is no kernel width to pad for. `gradient` asks
-    for grad_x, by its phase 0: tap 0 reaches it, and no phase has more taps.
+    `gradient` asks for grad_x, by its phase 0: tap 0 reaches it, and no phase has more taps.
     """
     cdef const Geometry *g = geometry_of(numbers)
     cdef Problem p
@@ -289,6 +288,4 @@ def band_cost(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):
         p.stride_h = p.stride_w = 1
         p.dilation_h, p.dilation_w, p.pad_top, p.pad_left = h.step, v.step, h.pad, v.pad
         p.out_row = p.out_w
-    if not fits_direct(&p):
-        return None
-    return 1 + (p.kernel_w - 1) * p.dilation_w // p.stride_w / <double> p.out_w
+    return bool(fits_direct(&p))
