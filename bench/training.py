@@ -1,7 +1,7 @@
-"""Times an epoch of training beside Keras on PyTorch: `python -m bench.training`.
+"""Times training beside Keras on PyTorch, and PyTorch's eager step: `python -m bench.training`.
 
-The networks are those of examples/. Keras gets the same layers from their configuration, the same
-weights, and the same batches; both go on training, epoch by epoch in turn. The share of what is
+The networks are those of examples/. The others get the same layers, the same weights, and the same
+batches (PyTorch alone with channels first); all go on training, epoch by epoch in turn. The share of what is
 neither convolution, pooling, matrix products nor the optimizer's update is measured in a run of
 its own, for the clock is read around every one of them.
 """
@@ -16,6 +16,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -93,22 +94,35 @@ def clocks(spent: list[float]):
             setattr(owner, name, function)
 
 
-def epoch(model, x: np.ndarray, y: np.ndarray, batch: int) -> float:
+def epoch(fit: Callable, y: np.ndarray, batch: int) -> float:
     """Seconds of one epoch."""
     start = perf_counter()
-    model.fit(x, y, batch_size=batch, epochs=1, verbose=0)
+    fit(y, batch_size=batch, epochs=1, verbose=0)
     return perf_counter() - start
 
 
-def twin(model: models.Sequential):
-    """Return Keras's network of the same layers and weights; None without Keras."""
+def peers(model: models.Sequential, x: np.ndarray, threads: int) -> dict[str, Callable]:
+    """Return what trains the network's twins: their `fit` and the images as they want them."""
+    found: dict[str, Callable] = {}
+    try:
+        import torch
+
+        from .torch_training import Trainer
+    except ImportError:
+        return found
+    torch.set_num_threads(threads)
+    first = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    found["PyTorch"] = partial(Trainer(model, model.optimizer).fit, first)
     try:
         import keras
     except ImportError:
-        return None
+        return found
     other = keras.Sequential.from_config(model.get_config())
     other.set_weights(model.get_weights())
-    return other
+    loss = model.loss
+    other.compile(keras.optimizers.RMSprop(**OPTIMIZER), loss=loss, metrics=["acc"])
+    found["Keras"] = partial(other.fit, x)
+    return found
 
 
 def run(name: str, threads: int, rounds: int, steps: int) -> None:
@@ -117,31 +131,24 @@ def run(name: str, threads: int, rounds: int, steps: int) -> None:
     loss = LOSSES[model.output_shape[-1]]
     x, y = data(model, batch * steps)
     model.compile(optimizers.RMSprop(**OPTIMIZER), loss=loss, metrics=["acc"])
-    contenders = {"ours": model}
-    other = twin(model)
-    if other is not None:
-        import keras
-        import torch
-
-        torch.set_num_threads(threads)
-        other.compile(keras.optimizers.RMSprop(**OPTIMIZER), loss=loss, metrics=["acc"])
-        contenders["Keras"] = other
+    contenders = {"ours": partial(model.fit, x), **peers(model, x, threads)}
     seconds: dict[str, list[float]] = {who: [] for who in contenders}
     with fc.threads(threads), threadpool_limits(threads, user_api="blas"):
-        for one in contenders.values():
-            epoch(one, x, y, batch)
+        for fit in contenders.values():
+            epoch(fit, y, batch)
         for _ in range(rounds):
-            for who, one in contenders.items():
-                seconds[who].append(epoch(one, x, y, batch))
+            for who, fit in contenders.items():
+                seconds[who].append(epoch(fit, y, batch))
         spent = [0.0]
         with clocks(spent):
-            whole = epoch(model, x, y, batch)
-    ours = min(seconds["ours"])
-    line = f"{name:16} {threads} thread{'s' if threads > 1 else ' '} {1e3 * ours / steps:8.1f} ms"
+            whole = epoch(contenders["ours"], y, batch)
+    ours = seconds.pop("ours")
+    line = f"{name:16} {threads} thread{'s' if threads > 1 else ' '}"
+    line += f" {1e3 * min(ours) / steps:8.1f} ms"
     line += f"   beside the work {100 * (1 - spent[0] / whole):4.1f} %"
-    if "Keras" in seconds:
-        middle = statistics.median(seconds["Keras"]) / statistics.median(seconds["ours"])
-        line += f"   Keras / ours {min(seconds['Keras']) / ours:5.2f}, of medians {middle:5.2f}"
+    for who, theirs in seconds.items():
+        middle = statistics.median(theirs) / statistics.median(ours)
+        line += f"   {who} / ours {min(theirs) / min(ours):5.2f}, of medians {middle:5.2f}"
     print(line, flush=True)
 
 
