@@ -34,7 +34,7 @@ MODULES = [
     *("runtime", "taps", "direct", "panels", "rows", "depthwise", "col2im", "conv"),
     *("winograd_tiles", "winograd", "winograd_gradient"),
     *("lanes", "dot", "weights", "relu", "pool", "pool_rows", "pool_pixels", "pool_gradients"),
-    *("relay", "pool_shares", "recycling", "update", "small", "small_steps"),
+    *("relay", "pool_shares", "recycling", "update", "products", "small", "small_steps"),
 ]
 
 

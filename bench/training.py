@@ -1,9 +1,9 @@
 """Times training beside Keras on PyTorch, and PyTorch's eager step: `python -m bench.training`.
 
 The networks are those of examples/. The others get the same layers, the same weights, and the same
-batches (PyTorch alone with channels first); all go on training, epoch by epoch in turn. The share of what is
-neither convolution, pooling, matrix products nor the optimizer's update is measured in a run of
-its own, for the clock is read around every one of them.
+batches (PyTorch alone with channels first); all go on training, epoch by epoch in turn. The share
+of what is neither convolution, pooling, matrix products nor the optimizer's update is measured in
+a run of its own, for the clock is read around every one of them.
 """
 
 from __future__ import annotations

@@ -299,3 +299,17 @@ POOL_CASES = (
     PoolCase("15x17_s6", (1, 3, 22, 30), (15, 17), 6, (2, 4)),
     PoolCase("16x16_s5", (1, 3, 24, 26), 16, 5, (3, 4)),
 )
+
+# samples, channels, units of a dense layer: one row and few, ragged edges, sums cut into blocks
+DENSE_CASES = [
+    (1, 1, 1),
+    (1, 5, 33),
+    (2, 400, 64),
+    (3, 70, 49),
+    (4, 1, 17),
+    (9, 33, 16),
+    (20, 1000, 130),
+    (32, 31, 500),
+    (7, 2100, 700),
+    (300, 40, 24),
+]

@@ -18,6 +18,7 @@ from cases import (
     CONV4D_CASES,
     CONV_CASES,
     DATA_FORMATS,
+    DENSE_CASES,
     MODERATE_CASES,
     POOL_CASES,
     TRANSPOSE_CASES,
@@ -130,6 +131,19 @@ def relu(size, dtype, side):
     filled(out)
 
 
+def dense(sizes, dtype, side):
+    """Run the products of a dense layer."""
+    samples, channels, units = sizes
+    shapes = (samples, channels), (channels, units), (samples, units)
+    x, w, grad = (guarded(np.ones(shape, dtype), side) for shape in shapes)
+    bias = guarded(np.ones(units, dtype), side)
+    out, grad_x, grad_w = (out_like(array, side) for array in (grad, x, w))
+    plan.multiply(x, w, out, bias, False, False)
+    plan.multiply(grad, w, grad_x, None, False, True)
+    plan.multiply(x, grad, grad_w, None, True, False)
+    filled(out, grad_x, grad_w)
+
+
 def optimizer(name, options, size, dtype, side):
     """Run a step of an optimizer, its slots guarded too."""
     w, g = (guarded(np.ones(size, dtype), side) for _ in range(2))
@@ -147,6 +161,8 @@ def runs(dtype):
         yield partial(relu, size, dtype)
         for name, options in RULES if dtype != "int64" else ():
             yield partial(optimizer, name, options, size, dtype)
+    for sizes in DENSE_CASES:
+        yield partial(dense, sizes, dtype)
     operations = {"conv2d": CONV_CASES, "conv_transpose2d": TRANSPOSE_CASES}
     for data_format in DATA_FORMATS:
         for operation, cases in operations.items():

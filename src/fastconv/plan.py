@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import by_taps, relaid
-from ._core import conv, pool, pool_gradients, pool_shares, relu, runtime, update, weights
+from ._core import conv, pool, pool_gradients, pool_shares, products, relu, runtime, update, weights
 from .geometry import ConvGeometry, PoolGeometry
 from .threads import current, current_precision, useful_threads
 
@@ -484,3 +484,14 @@ def relu_gradient(grad: Array, y: Array, out: Array) -> None:
 def update_weights(step: Any, w: Array, g: Array, slots: dict[str, Array], factor: float) -> None:
     """Change w and slots by the step of an optimizer, with the gradient factor * g."""
     update.update(step, w, g, slots, factor, current())
+
+
+def multiply(
+    a: Array, b: Array, out: Array, bias: Array | None, a_transposed: bool, b_transposed: bool
+) -> None:
+    """Fill out with a @ b plus a bias for each column, a or b transposed if asked for."""
+    if out.size == 0 or a.size == 0:
+        out[...] = 0 if bias is None else bias
+        return
+    threads = useful_threads(out.size * (a.shape[0] if a_transposed else a.shape[1]))
+    products.multiply(a, b, out, bias, a_transposed, b_transposed, threads)

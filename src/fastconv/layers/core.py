@@ -9,6 +9,7 @@ import numpy as np
 from .. import activations, initializers
 from ..errors import describe, type_error, value_error
 from ..geometry import plain_flag, plain_int
+from ..ops import dense
 from .base import Layer, initializer_of, plain_sizes, positive_int, refuse
 from .graph import Node, Tensor
 
@@ -223,25 +224,22 @@ class Dense(Layer):
         return *input_shape[:-1], self.units
 
     def forward(self, x: Array, training: Training | None = None) -> tuple[Array, Saved]:
-        y = np.matmul(x, self.kernel.value)
-        if self.bias is not None:
-            y += self.bias.value
-        y = self.activation(y)
+        bias = None if self.bias is None else self.bias.value
+        y = self.activation(dense.dense(x, self.kernel.value, bias))
         return y, (x, y)
 
     def backward(self, grad: Array, saved: Saved) -> tuple[Array, list[Array]]:
         x, y = saved
         grad = self.activation.gradient(grad, y)
-        return np.matmul(grad, self.kernel.value.T), self._kernel_gradients(grad, x)
+        return dense.dense_grad_x(grad, self.kernel.value), self._kernel_gradients(grad, x)
 
     def weight_gradients(self, grad: Array, saved: Saved) -> list[Array]:
         x, y = saved
         return self._kernel_gradients(self.activation.gradient(grad, y), x)
 
     def _kernel_gradients(self, grad: Array, x: Array) -> list[Array]:
-        flat = grad.reshape(-1, self.units)
-        found = [x.reshape(-1, x.shape[-1]).T @ flat]
-        return [*found, flat.sum(axis=0)] if self.use_bias else found
+        found = [dense.dense_grad_w(grad, x)]
+        return [*found, grad.reshape(-1, self.units).sum(axis=0)] if self.use_bias else found
 
     def get_config(self) -> dict[str, Any]:
         return {

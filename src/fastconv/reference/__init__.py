@@ -1,7 +1,7 @@
 """What every operation means, in plain NumPy: a twin of each public function, with its signature.
 
-So have the codes of a max pool in training and the step of an optimizer, which are for layers and
-optimizers alone.
+So have the codes of a max pool in training, the products of a dense layer and the step of an
+optimizer, which are for layers and optimizers alone.
 
 A kernel element at (row, column) is called a tap. For output pixel (i, j) it reads the image at
 
@@ -29,6 +29,7 @@ from .conv import (
     conv_transpose2d_grad_w,
     conv_transpose2d_grad_x,
 )
+from .dense import dense, dense_grad_w, dense_grad_x
 from .pool import (
     avg_pool2d,
     avg_pool2d_grad_x,
@@ -51,6 +52,9 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose2d_grad_w",
     "conv_transpose2d_grad_x",
+    "dense",
+    "dense_grad_w",
+    "dense_grad_x",
     "max_pool2d",
     "max_pool2d_codes",
     "max_pool2d_codes_grad_x",
