@@ -104,11 +104,10 @@ def _grad_x_by(name: str) -> Callable[..., None]:
     return run
 
 
-def _grad_x_by_columns(
+def _grad_x_by_scatter(
     geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, out: Array
 ) -> None:
-    w = np.ascontiguousarray(w)
-    conv.grad_x_by_columns(geometry.numbers, grad, w, bias, out, _threads(geometry), _highest())
+    conv.grad_x_by_scatter(geometry.numbers, grad, w, bias, out, _threads(geometry), _highest())
 
 
 def _grad_w_by(name: str) -> Callable[..., None]:
@@ -196,12 +195,12 @@ def _direct_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
     return accepts
 
 
-def _columns_pay(geometry: ConvGeometry) -> bool:
+def _scatter_pays(geometry: ConvGeometry) -> bool:
     """Whether a full convolution of the gradient would waste much: small maps without padding."""
     if _channels_last(geometry) or not geometry.stride_h == geometry.stride_w == 1:
         return False
     wide = geometry.height * geometry.width >= 1.3 * geometry.out_h * geometry.out_w
-    return wide and bool(conv.columns_fit(geometry.numbers))
+    return wide and bool(conv.scatter_fits(geometry.numbers))
 
 
 def _lanes_fit(geometry: ConvGeometry) -> bool:
@@ -237,7 +236,7 @@ def _tiles_pay(op: str) -> Callable[[ConvGeometry], bool]:
         height, width, direct = g.out_h, g.out_w, g.out_h * g.out_w
         if op == "grad_x":
             channels, filters, height, width = filters, channels, g.height, g.width
-            # a gradient smaller than the image: `columns` multiplies as little as it has elements
+            # a gradient smaller than the image: `scatter` multiplies as little as it has elements
             direct = min(direct, height * width)
         if g.stride_h * g.stride_w > 1 or channels < 8:
             return False
@@ -319,7 +318,7 @@ FORWARD = (
 GRAD_X = (
     Row("winograd", _tiles_win("grad_x"), _grad_x_by("winograd"), direct=False),
     Row("relaid", _better_relaid("grad_x"), partial(relaid.grad_x, _native)),
-    Row("columns", _columns_pay, _grad_x_by_columns),
+    Row("scatter", _scatter_pays, _grad_x_by_scatter),
     Row("direct", _direct_pays(gradient=True), _grad_x_by("direct")),
     Row(
         "depthwise",

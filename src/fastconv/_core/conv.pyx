@@ -6,7 +6,7 @@ import numpy as np
 
 cimport numpy as cnp
 
-from fastconv._core.col2im cimport fits_columns, run_col2im
+from fastconv._core.scatter cimport fits_scatter, run_scatter
 from fastconv._core.depthwise cimport depthwise_bytes, pack_depthwise, run_depthwise
 from fastconv._core.direct cimport fits_direct, run_direct
 from fastconv._core.panels cimport run_panels
@@ -230,15 +230,15 @@ cdef bint every_pixel_reached(const Geometry *g) noexcept nogil:
     return True
 
 
-def grad_x_by_columns(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias,
+def grad_x_by_scatter(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias,
                       cnp.ndarray out, int threads, bint highest):
-    """Fill out with the gradient for the image: GEMM + col2im; w is C-contiguous."""
+    """Fill out with the gradient for the image, tap by tap."""
     cdef const Geometry *g = geometry_of(numbers)
     cdef Problem p = forward_problem(g, grad, w, bias, out, False, threads, highest)
     cdef int failed
     p.depth_limit = depth_limit(p.kernels, p.filters, highest)
     with nogil:
-        failed = run_col2im(g, &p)
+        failed = run_scatter(g, &p)
     if failed:
         raise MemoryError("no memory for the workspace of a gradient")
 
@@ -255,9 +255,9 @@ def grad_w_by_tiles(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.nd
         raise MemoryError("no memory for the workspace of a gradient")
 
 
-def columns_fit(cnp.ndarray numbers):
-    """Whether the columns of GEMM + col2im stay small."""
-    return bool(fits_columns(geometry_of(numbers)))
+def scatter_fits(cnp.ndarray numbers):
+    """Whether the sums of an image stay in the cache."""
+    return bool(fits_scatter(geometry_of(numbers)))
 
 
 def band_fits(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):

@@ -15,7 +15,7 @@ from libc.stdint cimport uint64_t
 
 cimport numpy as cnp
 
-from fastconv._core.col2im cimport run_col2im
+from fastconv._core.scatter cimport run_scatter
 from fastconv._core.conv cimport (
     Driver,
     driver_of,
@@ -37,7 +37,7 @@ cdef enum:
 cdef enum Way:
     FORWARD
     PHASES
-    COLUMNS
+    SCATTER
 
 
 cdef inline bint as_taken(object array):
@@ -217,7 +217,7 @@ cdef class Convolution(Call):
             elif self.way == PHASES:
                 failed = run_phases(&self.geometry, &p, &self.driver, False)
             else:
-                failed = run_col2im(&self.geometry, &p)
+                failed = run_scatter(&self.geometry, &p)
         if failed:
             raise MemoryError("no memory for the workspace of a convolution")
         return out
@@ -240,8 +240,8 @@ cdef class Convolution(Call):
         if packed is not None:
             self.problem.packed = cnp.PyArray_BYTES(packed)
         self.way = FORWARD if op == "forward" else PHASES
-        if algorithm == "columns":
-            self.way = COLUMNS
+        if algorithm == "scatter":
+            self.way = SCATTER
             self.problem.depth_limit = depth_limit(self.kernels, self.problem.filters, False)
-            return cnp.PyArray_IS_C_CONTIGUOUS(view)
+            return True
         return self.way == FORWARD or every_pixel_reached(g)
