@@ -53,6 +53,30 @@ def _depthwise_last(geometry: ConvGeometry) -> bool:
     return _channels_last(geometry) and geometry.channels == geometry.filters == geometry.groups
 
 
+def _groups_last(gradient: bool) -> Callable[[ConvGeometry], bool]:
+    def accepts(geometry: ConvGeometry) -> bool:
+        g = geometry
+        if not _channels_last(g) or g.groups == 1 or _depthwise_last(g):
+            return False
+        return bool(conv.lanes_hold_groups(g.numbers, gradient))
+
+    return accepts
+
+
+def _planes_first(gradient: bool) -> Callable[[ConvGeometry], bool]:
+    def accepts(geometry: ConvGeometry) -> bool:
+        g = geometry
+        channels = g.filters if gradient else g.channels
+        if _channels_last(g) or channels != g.groups:
+            return False
+        width = g.width if gradient else g.out_w
+        if g.kernel_h * g.kernel_w <= 9 and g.stride_h * g.stride_w == 1 and width > 32:
+            return False  # the longer runs of `direct` are faster where there is little to sum
+        return bool(conv.planes_serve(g.numbers, gradient))
+
+    return accepts
+
+
 class Prepared:
     """Weights that stay: looked through once, and packed once for each way that needs them.
 
@@ -118,8 +142,11 @@ def _grad_w_by(name: str) -> Callable[..., None]:
     return run
 
 
-def _grad_w_by_tiles(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
-    conv.grad_w_by_tiles(geometry.numbers, grad, x, out, _threads(geometry))
+def _grad_w_as_problem(name: str) -> Callable[..., None]:
+    def run(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
+        conv.grad_w(geometry.numbers, grad, x, out, _threads(geometry), _highest(), name)
+
+    return run
 
 
 # ---------------------------------------------------------------------------------- choice
@@ -209,6 +236,8 @@ def _tiles_pay(op: str) -> Callable[[ConvGeometry], bool]:
             direct = min(direct, height * width)
         if g.stride_h * g.stride_w > 1 or channels < 8:
             return False
+        if _channels_last(g) and g.groups > 1 and min(channels, filters) <= 8:
+            return False  # `grouped` has no lanes idle
         if channels * parts > 4096 or width * g.dilation_w > 1 << 12:
             return False  # the transforms of a row of tiles are to stay small
         if not _taps_fill(op, g, parts * 9 / taps, min(channels, filters)):
@@ -260,9 +289,11 @@ def _better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
         if _channels_last(g) and op == "grad_w" and g.groups == 1:  # few filters: `dot` is there
             return filters <= 4 and g.out_w >= (64 if strided else 24)
         if _channels_last(g):  # few channels a group: most lanes would be idle
-            native = _depthwise_last(g) and (op == "forward" or (op == "grad_x" and not strided))
+            native = _depthwise_last(g) or _groups_last(op == "grad_x")(g)
             return g.groups > 1 and channels <= 8 and not native
         # maps so small that vectors of their pixels would be short
+        if g.channels == g.filters == g.groups >= 32:
+            return g.out_h * g.out_w <= (200 if op == "grad_w" else 64)
         if g.groups > 1 or min(channels, filters) < 16 or op == "grad_w":
             return False
         pixels = g.out_h * g.out_w if op == "forward" else g.height * g.width
@@ -278,8 +309,10 @@ def _better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
 FORWARD = (
     Row("winograd", _tiles_win("forward"), _forward_by("winograd"), direct=False),
     Row("relaid", _better_relaid("forward"), partial(relaid.forward, _native), packs=False),
+    Row("planes", _planes_first(gradient=False), _forward_by("planes")),
     Row("direct", _direct_pays(gradient=False), _forward_by("direct")),
     Row("depthwise", _depthwise_last, _forward_by("depthwise")),
+    Row("grouped", _groups_last(gradient=False), _forward_by("grouped")),
     Row("rows", _channels_last, _forward_by("rows")),
     Row("panels", lambda geometry: not _channels_last(geometry), _forward_by("panels")),
     Row("taps", lambda geometry: True, by_taps.forward, packs=False),
@@ -288,19 +321,19 @@ GRAD_X = (
     Row("winograd", _tiles_win("grad_x"), _grad_x_by("winograd"), direct=False),
     Row("relaid", _better_relaid("grad_x"), partial(relaid.grad_x, _native)),
     Row("columns", _columns_pay, _grad_x_by_columns),
+    Row("planes", _planes_first(gradient=True), _grad_x_by("planes")),
     Row("direct", _direct_pays(gradient=True), _grad_x_by("direct")),
-    Row(
-        "depthwise",
-        lambda geometry: _depthwise_last(geometry) and geometry.stride_h == geometry.stride_w == 1,
-        _grad_x_by("depthwise"),
-    ),
+    Row("depthwise", _depthwise_last, _grad_x_by("depthwise")),
+    Row("grouped", _groups_last(gradient=True), _grad_x_by("grouped")),
     Row("rows", _channels_last, _grad_x_by("rows")),
     Row("panels", lambda geometry: not _channels_last(geometry), _grad_x_by("panels")),
     Row("taps", lambda geometry: True, by_taps.grad_x),
 )
 GRAD_W = (
-    Row("winograd", _tiles_pay("grad_w"), _grad_w_by_tiles, direct=False),
+    Row("winograd", _tiles_pay("grad_w"), _grad_w_as_problem("winograd"), direct=False),
     Row("relaid", _better_relaid("grad_w"), partial(relaid.grad_w, _native)),
+    Row("depthwise", _depthwise_last, _grad_w_as_problem("depthwise")),
+    Row("grouped", _groups_last(gradient=False), _grad_w_as_problem("grouped")),
     Row("dot", _few_filters, _grad_w_by("dot")),
     Row("lanes", _lanes_fit, _grad_w_by("lanes")),
     Row("taps", lambda geometry: True, by_taps.grad_w),

@@ -66,6 +66,13 @@ cdef extern from "kernels/kernels.h" nogil:
         double momentum, rho, beta_1, beta_2, epsilon
         int nesterov
 
+    ctypedef struct fc_tap:
+        Py_ssize_t x, w
+
+    ctypedef struct fc_pixels:
+        const void *first
+        Py_ssize_t row, step
+
     ctypedef void (*fc_taps_kernel)(const void *, Py_ssize_t, const void *, const Py_ssize_t *,
                                     void *, Py_ssize_t, Py_ssize_t,
                                     const fc_epilogue *) noexcept nogil
@@ -75,6 +82,10 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef void (*fc_dot_kernel)(const void *const *, Py_ssize_t, const void *const *,
                                    Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
                                    Py_ssize_t) noexcept nogil
+
+    ctypedef void (*fc_depthwise_kernel)(const void *, const fc_tap *, Py_ssize_t, Py_ssize_t,
+                                         const void *, void *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                                         const fc_epilogue *) noexcept nogil
 
     ctypedef struct fc_kernels:
         Py_ssize_t itemsize, lanes, max_rows
@@ -98,8 +109,12 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*sum "sum")(const void *, Py_ssize_t, void *) noexcept nogil
         void (*sum_rows)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         void (*relu_gradient)(const void *, const void *, void *, Py_ssize_t) noexcept nogil
-        void (*depthwise)(const void *const *, Py_ssize_t, const void *, Py_ssize_t, void *,
-                          Py_ssize_t, const fc_epilogue *) noexcept nogil
+        fc_depthwise_kernel depthwise
+        fc_depthwise_kernel depthwise_planes
+        void (*depthwise_gradient)(const fc_pixels *, const fc_pixels *, Py_ssize_t, Py_ssize_t,
+                                   const fc_tap *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*spread)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void *, Py_ssize_t,
+                       void *) noexcept nogil
         void (*sum_window)(const void *const *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                            void *, Py_ssize_t) noexcept nogil
         void (*divide)(const void *, Py_ssize_t, const Py_ssize_t *, Py_ssize_t, void *,

@@ -291,30 +291,3 @@ static void NAME(relu_gradient)(const void *grads, const void *outputs, void *ta
     for (ptrdiff_t q = 0; q < count; q++) /* so simple that compilers vectorise it */
         out[q] = y[q] > 0 ? grad[q] : 0;
 }
-
-/* Channels last, one filter a channel: out[j] = sum_t w[t, j] * x[pixel shifted by tap t, j] */
-static void NAME(depthwise)(const void *const *taps, ptrdiff_t count, const void *weights,
-                            ptrdiff_t ldw, void *target, ptrdiff_t channels,
-                            const fc_epilogue *epilogue) {
-    const T *const w = weights;
-    T *const out = target;
-    ptrdiff_t j = 0;
-    for (; j + 4 * VL <= channels; j += 4 * VL) {
-        vec acc[4] = {{0}, {0}, {0}, {0}};
-        for (ptrdiff_t t = 0; t < count; t++) {
-            const T *x = (const T *)taps[t] + j;
-            UNROLL for (int v = 0; v < 4; v++) acc[v] +=
-                NAME(load)(w + t * ldw + j + v * VL) * NAME(load)(x + v * VL);
-        }
-        UNROLL for (int v = 0; v < 4; v++)
-            NAME(finish_at)(acc[v], out + j + v * VL, 0, j + v * VL, VL, epilogue);
-    }
-    for (; j < channels; j += VL) {
-        const ptrdiff_t left = channels - j;
-        vec acc = {0};
-        for (ptrdiff_t t = 0; t < count; t++)
-            acc += NAME(load_upto)(w + t * ldw + j, left) *
-                   NAME(load_upto)((const T *)taps[t] + j, left);
-        NAME(finish_at)(acc, out + j, 0, j, left, epilogue);
-    }
-}

@@ -96,6 +96,9 @@
      .sum_rows = NAME(sum_rows),                                                                   \
      .relu_gradient = NAME(relu_gradient),                                                         \
      .depthwise = NAME(depthwise),                                                                 \
+     .depthwise_planes = NAME(depthwise_planes),                                                   \
+     .depthwise_gradient = NAME(depthwise_gradient),                                               \
+     .spread = NAME(spread),                                                                       \
      .sum_window = NAME(sum_window),                                                               \
      .divide = NAME(divide),                                                                       \
      .sum_shares = NAME(sum_shares),                                                               \
