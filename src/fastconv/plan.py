@@ -233,7 +233,7 @@ def _tiles_pay(op: str) -> Callable[[ConvGeometry], bool]:
         if op == "grad_x":
             channels, filters, height, width = filters, channels, g.height, g.width
             # a gradient smaller than the image: `columns` multiplies as little as it has elements
-            direct = min(direct, height * width)
+            direct = height * width if _channels_last(g) else min(direct, height * width)
         if g.stride_h * g.stride_w > 1 or channels < 8:
             return False
         if _channels_last(g) and g.groups > 1 and min(channels, filters) <= 8:
@@ -244,7 +244,7 @@ def _tiles_pay(op: str) -> Callable[[ConvGeometry], bool]:
             return False
         products = 36 * parts * _tiles(height, g.dilation_h) * _tiles(width, g.dilation_w)
         if _channels_last(g):
-            large = height * width >= (36 if channels * filters >= 4096 else 64)
+            large = height * width >= (16 if channels * filters >= 4096 else 64)
             return large and 2 * products <= taps * direct
         return filters >= 8 and channels * filters >= 256 and 1.5 * products <= taps * direct
 

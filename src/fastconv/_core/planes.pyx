@@ -6,7 +6,7 @@ A padded band of a plane's rows is copied, its columns split by stride; a tile i
 rows, so that taps of neighbouring rows share what they read.
 
 With a stride, every stride-th row and column of grad_x has taps of its own.  The phases of the
-columns are summed side by side and joined on the way out, so a row is written once, in whole vectors.
+columns are summed side by side and joined on the way out: a row is written once, in whole vectors.
 """
 
 from fastconv._core.patch cimport Patch, copy_patch
@@ -136,14 +136,15 @@ cdef void join_phases(const Planes *s, const char *held, Py_ssize_t rows, char *
                       Py_ssize_t out_row) noexcept nogil:
     # out[row][m * spread + b] = held[row][b][m]
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, spread = s.columns.spread, i
+    cdef Py_ssize_t size = p.kernels.itemsize, spread = s.columns.spread
     cdef Py_ssize_t whole = s.columns.size // spread, left = s.columns.size % spread
-    for i in range(rows):
+    while rows > 0:
         p.kernels.transpose(held, s.held, spread, whole, out, spread, spread)
         if left:
             p.kernels.copy(held + whole * size, s.held, out + whole * spread * size, left)
         held += spread * s.held * size
         out += out_row * size
+        rows -= 1
 
 
 cdef void sum_filter(const Planes *s, Py_ssize_t row, Py_ssize_t rows, const char *w,
