@@ -58,8 +58,8 @@ INLINE void NAME(depthwise_body)(const int pixels, const int planes, const int w
             k++;
         }
     }
-    const int plain = !(epilogue->relu || epilogue->accumulate || epilogue->row_bias ||
-                        epilogue->column_bias);
+    const int plain =
+        !(epilogue->relu || epilogue->accumulate || epilogue->row_bias || epilogue->column_bias);
     UNROLL for (int p = 0; p < pixels; p++, out += out_step) {
         if (whole && plain)
             NAME(store)(out + j, acc[p]);
@@ -88,7 +88,8 @@ INLINE void NAME(depthwise_tiles)(const int planes, const T *x, const fc_tap *ta
                                   const fc_epilogue *epilogue) {
 #define TILE(n)                                                                                    \
     case n:                                                                                        \
-        NAME(depthwise_tile)(n, planes, x, taps, count, step, w, out, out_step, columns, epilogue); \
+        NAME(depthwise_tile)(n, planes, x, taps, count, step, w, out, out_step, columns,           \
+                             epilogue);                                                            \
         break;
     for (ptrdiff_t tiles = (pixels + DEPTHWISE_PIXELS - 1) / DEPTHWISE_PIXELS; tiles > 0; tiles--) {
         const ptrdiff_t some = (pixels + tiles - 1) / tiles;
@@ -117,8 +118,7 @@ static void NAME(depthwise)(const void *x, const fc_tap *taps, ptrdiff_t count, 
 
 static void NAME(depthwise_planes)(const void *x, const fc_tap *taps, ptrdiff_t count,
                                    ptrdiff_t step, const void *w, void *out, ptrdiff_t out_step,
-                                   ptrdiff_t rows, ptrdiff_t columns,
-                                   const fc_epilogue *epilogue) {
+                                   ptrdiff_t rows, ptrdiff_t columns, const fc_epilogue *epilogue) {
     NAME(depthwise_tiles)(1, x, taps, count, step, w, out, out_step, rows, columns, epilogue);
 }
 
@@ -190,12 +190,10 @@ INLINE void NAME(gradient_taps)(const int taps, const int threes, const fc_pixel
 static void NAME(depthwise_gradient)(const fc_pixels *x, const fc_pixels *grad, ptrdiff_t rows,
                                      ptrdiff_t pixels, const fc_tap *taps, ptrdiff_t count,
                                      void *sums, ptrdiff_t channels) {
-#define SOME(n, threes)                                                                            \
-    NAME(gradient_taps)(n, threes, x, grad, rows, pixels, taps, sums, channels)
+#define SOME(n, threes) NAME(gradient_taps)(n, threes, x, grad, rows, pixels, taps, sums, channels)
     while (count > 0) {
         ptrdiff_t some = 0;
-        while (some < GRADIENT_TAPS && some + 3 <= count &&
-               NAME(neighbours)(taps + some, x->step))
+        while (some < GRADIENT_TAPS && some + 3 <= count && NAME(neighbours)(taps + some, x->step))
             some += 3;
         if (some == 9) {
             SOME(9, 1);

@@ -237,13 +237,14 @@ INLINE NAME(index) NAME(load_index)(const void *from) {
 INLINE vec NAME(pick)(vec low, vec high, NAME(index) index) {
     if (sizeof(T) == 4) {
         const __m256i second = _mm256_slli_epi32(index, 28); /* bit 3: of the second vector */
-        return (vec)_mm256_blendv_ps(
-            (__m256)_mm256_permutevar8x32_epi32((__m256i)low, index),
-            (__m256)_mm256_permutevar8x32_epi32((__m256i)high, index), (__m256)second);
+        return (vec)_mm256_blendv_ps((__m256)_mm256_permutevar8x32_epi32((__m256i)low, index),
+                                     (__m256)_mm256_permutevar8x32_epi32((__m256i)high, index),
+                                     (__m256)second);
     }
     const __m256i second = _mm256_slli_epi64(index, 61); /* bit 2 */
     const __m256i twice = _mm256_slli_epi64(index, 1), odd = _mm256_set1_epi64x(1ll << 32);
-    const __m256i halves = _mm256_or_si256(_mm256_or_si256(twice, _mm256_slli_epi64(twice, 32)), odd);
+    const __m256i halves =
+        _mm256_or_si256(_mm256_or_si256(twice, _mm256_slli_epi64(twice, 32)), odd);
     return (vec)_mm256_blendv_pd((__m256d)_mm256_permutevar8x32_epi32((__m256i)low, halves),
                                  (__m256d)_mm256_permutevar8x32_epi32((__m256i)high, halves),
                                  (__m256d)second);
