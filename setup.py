@@ -31,7 +31,8 @@ if platform.machine() in ("x86_64", "AMD64"):
         "-mprefer-vector-width=512",
     ]
 MODULES = [
-    *("runtime", "taps", "direct", "panels", "rows", "depthwise", "scatter", "conv"),
+    *("runtime", "taps", "direct", "panels", "rows", "scatter", "conv"),
+    *("depthwise", "depthwise_gradient", "grouped", "planes"),
     *("winograd_tiles", "winograd", "winograd_gradient"),
     *("lanes", "dot", "weights", "relu", "pool", "pool_rows", "pool_pixels", "pool_gradients"),
     *("relay", "pool_shares", "recycling", "update", "products", "small", "small_steps"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import by_taps, relaid
+from . import by_taps, choice, relaid
 from ._core import conv, pool, pool_gradients, pool_shares, products, relu, runtime, update, weights
 from .geometry import ConvGeometry, PoolGeometry
 from .threads import current, current_precision, useful_threads
@@ -43,14 +43,6 @@ def _threads(geometry: ConvGeometry) -> int:
 
 def _highest() -> bool:
     return current_precision() == "highest"
-
-
-def _channels_last(geometry: ConvGeometry) -> bool:
-    return bool(geometry.numbers[-1])
-
-
-def _depthwise_last(geometry: ConvGeometry) -> bool:
-    return _channels_last(geometry) and geometry.channels == geometry.filters == geometry.groups
 
 
 class Prepared:
@@ -117,160 +109,14 @@ def _grad_w_by(name: str) -> Callable[..., None]:
     return run
 
 
-def _grad_w_by_tiles(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
-    conv.grad_w_by_tiles(geometry.numbers, grad, x, out, _threads(geometry))
+def _grad_w_as_problem(name: str) -> Callable[..., None]:
+    def run(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
+        conv.grad_w(geometry.numbers, grad, x, out, _threads(geometry), _highest(), name)
+
+    return run
 
 
-# ---------------------------------------------------------------------------------- choice
-
-
-# What a vector of sums costs beside its products, and what copies cost, in products of a vector:
-# fitted to the times of a thousand geometries (AVX-512, one thread). See ARCHITECTURE.md.
-_LANES = 16
-_DIRECT_PANEL, _DIRECT_ROW, _DIRECT_VECTOR = 1.2, 27.0, 21.0
-_PANELS_VECTOR, _GATHER_ROW, _GATHER_VECTOR = 38.0, 9.0, 18.0
-
-
-def _band_pays(geometry: ConvGeometry, gradient: bool) -> bool:
-    """Whether the direct driver is faster than gathering panels.
-
-    It multiplies whole padded rows, or leaves lanes of the last vector of every row or image idle,
-    and copies each row once; panels leave none idle, and copy a row for each tap.
-    """
-    g = geometry
-    if not conv.band_fits(g.numbers, 8, gradient):
-        return False
-    channels, filters = g.channels // g.groups, g.filters // g.groups
-    height, width, strides = g.out_h, g.out_w, (g.stride_h, g.stride_w)
-    kernel = g.kernel_h, g.kernel_w
-    reach = (g.kernel_h - 1) * g.dilation_h, (g.kernel_w - 1) * g.dilation_w
-    if gradient:  # by phases, each of them without a stride and with its share of the taps
-        channels, filters = filters, channels
-        height, width = -(-g.height // strides[0]), -(-g.width // strides[1])
-        kernel = -(-kernel[0] // strides[0]), -(-kernel[1] // strides[1])
-        reach, strides = (reach[0] // strides[0], reach[1] // strides[1]), (1, 1)
-    if kernel == strides == (1, 1) and not g.padded:
-        height, width = 1, height * width
-    phases = min(kernel[0], strides[0]) * min(kernel[1], strides[1])
-    slower = 1 if strides[1] == 1 else 2  # columns that are not neighbours
-    depth = channels * kernel[0] * kernel[1]
-    rows, wide = height + reach[0] // strides[0], width + reach[1] // strides[1]
-    vectors = min(-(-((height - 1) * wide + width) // _LANES), height * -(-width // _LANES))
-    direct = filters * (depth * vectors + _DIRECT_PANEL * -(-vectors // 3))
-    direct += channels * phases * rows * (_DIRECT_ROW + _DIRECT_VECTOR * slower * wide / _LANES)
-    filled = height * width / _LANES
-    panels = filters * (depth + 1) * filled + _PANELS_VECTOR * filled
-    panels += depth * (_GATHER_ROW * height + _GATHER_VECTOR * slower * filled)
-    return direct <= panels
-
-
-def _splitting_pays(geometry: ConvGeometry, gradient: bool) -> bool:
-    """Whether the direct driver is faster where channels are last; measured.
-
-    Splitting the channels of x and joining those of out costs less than the lanes that `rows`
-    leaves idle where filters are few, unless rows of pixels are so short that lanes idle as well.
-    """
-    g = geometry
-    channels, filters, width, taps = g.channels, g.filters, g.out_w, g.kernel_h * g.kernel_w
-    sparse = g.stride_w > 1 and g.kernel_w <= 2 * g.stride_w  # few sums for what is split
-    if gradient:  # by phases
-        channels, filters, width, sparse = filters, channels, g.width // g.stride_w, False
-        taps = -(-g.kernel_h // g.stride_h) * -(-g.kernel_w // g.stride_w)
-    deep = channels * taps > 384
-    if g.groups > 1 or max(g.stride_h, g.stride_w) > 4 or width < 8 or (taps == 1 and channels > 8):
-        return False
-    most = 16 if channels <= 8 and not sparse else 8
-    if deep and taps >= 25:  # rows cannot take a kernel row as one run
-        most = 32
-    if width < 24:
-        most = 0 if deep or sparse else 8 if taps >= 9 else 4
-    return filters <= most and bool(conv.band_fits(g.numbers, 8, gradient))
-
-
-def _direct_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
-    def accepts(geometry: ConvGeometry) -> bool:
-        pays = _splitting_pays if _channels_last(geometry) else _band_pays
-        return pays(geometry, gradient)
-
-    return accepts
-
-
-def _scatter_pays(geometry: ConvGeometry) -> bool:
-    """Whether a full convolution of the gradient would waste much: small maps without padding."""
-    if _channels_last(geometry) or not geometry.stride_h == geometry.stride_w == 1:
-        return False
-    wide = geometry.height * geometry.width >= 1.3 * geometry.out_h * geometry.out_w
-    return wide and bool(conv.scatter_fits(geometry.numbers))
-
-
-def _lanes_fit(geometry: ConvGeometry) -> bool:
-    return bool(weights.band_fits(geometry.numbers, "lanes"))
-
-
-def _few_filters(geometry: ConvGeometry) -> bool:
-    """Whether lanes over pixels idle less than lanes over filters would; measured."""
-    filters, width = geometry.filters // geometry.groups, geometry.out_w
-    if _channels_last(geometry) or not weights.band_fits(geometry.numbers, "dot"):
-        return False
-    idle = (-(-width // _LANES) * _LANES + 12) / width  # a row ends with a sum over lanes
-    return filters <= 4 or filters * idle <= 0.85 * (-(-filters // _LANES) * _LANES)
-
-
-def _tiles(size: int, step: int) -> int:
-    """Return how many tiles of four cover an axis of which every step-th element is a neighbour."""
-    neighbours = -(-size // step)
-    return min(size, step) * -(-neighbours // 4)
-
-
-def _tiles_pay(op: str) -> Callable[[ConvGeometry], bool]:
-    """Whether minimal filtering F(4x4, 3x3) is faster; measured, see ARCHITECTURE.md.
-
-    A tile costs 36 products for every 3 x 3 of the kernel. Channels and filters must pay for the
-    transforms.
-    """
-
-    def accepts(geometry: ConvGeometry) -> bool:
-        g = geometry
-        taps, parts = g.kernel_h * g.kernel_w, -(-g.kernel_h // 3) * -(-g.kernel_w // 3)
-        channels, filters = g.channels // g.groups, g.filters // g.groups
-        height, width, direct = g.out_h, g.out_w, g.out_h * g.out_w
-        if op == "grad_x":
-            channels, filters, height, width = filters, channels, g.height, g.width
-            # a gradient smaller than the image: `scatter` multiplies as little as it has elements
-            direct = min(direct, height * width)
-        if g.stride_h * g.stride_w > 1 or channels < 8:
-            return False
-        if channels * parts > 4096 or width * g.dilation_w > 1 << 12:
-            return False  # the transforms of a row of tiles are to stay small
-        if not _taps_fill(op, g, parts * 9 / taps, min(channels, filters)):
-            return False
-        products = 36 * parts * _tiles(height, g.dilation_h) * _tiles(width, g.dilation_w)
-        if _channels_last(g):
-            large = height * width >= (36 if channels * filters >= 4096 else 64)
-            return large and 2 * products <= taps * direct
-        return filters >= 8 and channels * filters >= 256 and 1.5 * products <= taps * direct
-
-    return accepts
-
-
-def _taps_fill(op: str, geometry: ConvGeometry, waste: float, fewest: int) -> bool:
-    """Whether a kernel fills its 3 x 3 parts well enough; `waste` is 1 if it fills them all."""
-    if geometry.kernel_h == geometry.kernel_w == 2:
-        return op != "grad_w" and fewest >= 32 and not _channels_last(geometry)
-    return waste == 1 or (fewest >= 16 and waste <= (1.5 if op == "grad_w" else 1.7))
-
-
-def _tiles_win(op: str) -> Callable[[ConvGeometry], bool]:
-    """Whether minimal filtering pays, and the direct driver is not faster still."""
-    pays, gradient = _tiles_pay(op), op == "grad_x"
-
-    def accepts(geometry: ConvGeometry) -> bool:
-        g = geometry
-        filters = g.channels if gradient else g.filters
-        few = _channels_last(g) and (filters <= 4 or g.channels * g.filters <= 64)
-        return pays(g) and not (few and _splitting_pays(g, gradient))
-
-    return accepts
+# ------------------------------------------------------------------------------------- rows
 
 
 def _native(op: str, geometry: ConvGeometry) -> Row:
@@ -279,61 +125,36 @@ def _native(op: str, geometry: ConvGeometry) -> Row:
     return next(row for row in rows if row.accepts(geometry))
 
 
-def _better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
-    """Whether the other layout is so much faster that copies pay; measured."""
-
-    def accepts(geometry: ConvGeometry) -> bool:
-        g = geometry
-        if not relaid.fits(g):
-            return False
-        channels, filters = g.channels // g.groups, g.filters // g.groups
-        strided = g.stride_h * g.stride_w > 1
-        if _channels_last(g) and op == "grad_w" and g.groups == 1:  # few filters: `dot` is there
-            return filters <= 4 and g.out_w >= (64 if strided else 24)
-        if _channels_last(g):  # few channels a group: most lanes would be idle
-            native = _depthwise_last(g) and (op == "forward" or (op == "grad_x" and not strided))
-            return g.groups > 1 and channels <= 8 and not native
-        # maps so small that vectors of their pixels would be short
-        if g.groups > 1 or min(channels, filters) < 16 or op == "grad_w":
-            return False
-        pixels = g.out_h * g.out_w if op == "forward" else g.height * g.width
-        if g.kernel_h * g.kernel_w == 1:
-            return pixels <= 36
-        if op == "forward":
-            return pixels <= 64 and channels * filters < 8192
-        return pixels <= 100 and (strided or channels * filters <= 8192)
-
-    return accepts
-
-
 FORWARD = (
-    Row("winograd", _tiles_win("forward"), _forward_by("winograd"), direct=False),
-    Row("relaid", _better_relaid("forward"), partial(relaid.forward, _native), packs=False),
-    Row("direct", _direct_pays(gradient=False), _forward_by("direct")),
-    Row("depthwise", _depthwise_last, _forward_by("depthwise")),
-    Row("rows", _channels_last, _forward_by("rows")),
-    Row("panels", lambda geometry: not _channels_last(geometry), _forward_by("panels")),
+    Row("winograd", choice.tiles_win("forward"), _forward_by("winograd"), direct=False),
+    Row("relaid", choice.better_relaid("forward"), partial(relaid.forward, _native), packs=False),
+    Row("planes", choice.planes_first(gradient=False), _forward_by("planes")),
+    Row("direct", choice.direct_pays(gradient=False), _forward_by("direct")),
+    Row("depthwise", choice.depthwise_last, _forward_by("depthwise")),
+    Row("grouped", choice.groups_last(gradient=False), _forward_by("grouped")),
+    Row("rows", choice.channels_last, _forward_by("rows")),
+    Row("panels", lambda geometry: not choice.channels_last(geometry), _forward_by("panels")),
     Row("taps", lambda geometry: True, by_taps.forward, packs=False),
 )
 GRAD_X = (
-    Row("winograd", _tiles_win("grad_x"), _grad_x_by("winograd"), direct=False),
-    Row("relaid", _better_relaid("grad_x"), partial(relaid.grad_x, _native)),
-    Row("scatter", _scatter_pays, _grad_x_by_scatter),
-    Row("direct", _direct_pays(gradient=True), _grad_x_by("direct")),
-    Row(
-        "depthwise",
-        lambda geometry: _depthwise_last(geometry) and geometry.stride_h == geometry.stride_w == 1,
-        _grad_x_by("depthwise"),
-    ),
-    Row("rows", _channels_last, _grad_x_by("rows")),
-    Row("panels", lambda geometry: not _channels_last(geometry), _grad_x_by("panels")),
+    Row("scatter", choice.scatter_pays, _grad_x_by_scatter),
+    Row("winograd", choice.tiles_win("grad_x"), _grad_x_by("winograd"), direct=False),
+    Row("relaid", choice.better_relaid("grad_x"), partial(relaid.grad_x, _native)),
+    Row("planes", choice.planes_first(gradient=True), _grad_x_by("planes")),
+    Row("direct", choice.direct_pays(gradient=True), _grad_x_by("direct")),
+    Row("depthwise", choice.depthwise_last, _grad_x_by("depthwise")),
+    Row("grouped", choice.groups_last(gradient=True), _grad_x_by("grouped")),
+    Row("rows", choice.channels_last, _grad_x_by("rows")),
+    Row("panels", lambda geometry: not choice.channels_last(geometry), _grad_x_by("panels")),
     Row("taps", lambda geometry: True, by_taps.grad_x),
 )
 GRAD_W = (
-    Row("winograd", _tiles_pay("grad_w"), _grad_w_by_tiles, direct=False),
-    Row("relaid", _better_relaid("grad_w"), partial(relaid.grad_w, _native)),
-    Row("dot", _few_filters, _grad_w_by("dot")),
-    Row("lanes", _lanes_fit, _grad_w_by("lanes")),
+    Row("winograd", choice.tiles_pay("grad_w"), _grad_w_as_problem("winograd"), direct=False),
+    Row("relaid", choice.better_relaid("grad_w"), partial(relaid.grad_w, _native)),
+    Row("depthwise", choice.depthwise_last, _grad_w_as_problem("depthwise")),
+    Row("grouped", choice.groups_last(gradient=False), _grad_w_as_problem("grouped")),
+    Row("dot", choice.few_filters, _grad_w_by("dot")),
+    Row("lanes", choice.lanes_fit, _grad_w_by("lanes")),
     Row("taps", lambda geometry: True, by_taps.grad_w),
 )
 ROWS = {"forward": FORWARD, "grad_x": GRAD_X, "grad_w": GRAD_W}

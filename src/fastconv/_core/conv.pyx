@@ -8,8 +8,23 @@ cimport numpy as cnp
 
 from fastconv._core.scatter cimport fits_scatter, run_scatter
 from fastconv._core.depthwise cimport depthwise_bytes, pack_depthwise, run_depthwise
+from fastconv._core.depthwise_gradient cimport run_depthwise_gradient
 from fastconv._core.direct cimport fits_direct, run_direct
+from fastconv._core.grouped cimport (
+    grouped_bytes,
+    groups_share,
+    pack_grouped,
+    run_grouped,
+    run_grouped_gradient,
+)
 from fastconv._core.panels cimport run_panels
+from fastconv._core.planes cimport (
+    pack_planes,
+    planes_bytes,
+    planes_fit,
+    run_planes,
+    run_planes_gradient,
+)
 from fastconv._core.problem cimport (
     Geometry,
     Phase,
@@ -146,6 +161,10 @@ cdef Driver driver_of(str algorithm):
         driver.run, driver.bytes, driver.pack = run_panels, taps_bytes, pack_taps
     elif algorithm == "rows":
         driver.run, driver.bytes, driver.pack = run_rows, rows_bytes, pack_rows
+    elif algorithm == "planes":
+        driver.run, driver.bytes, driver.pack = run_planes, planes_bytes, pack_planes
+    elif algorithm == "grouped":
+        driver.run, driver.bytes, driver.pack = run_grouped, grouped_bytes, pack_grouped
     elif algorithm == "winograd":
         driver.run, driver.bytes, driver.pack = run_winograd, winograd_bytes, pack_winograd
     else:
@@ -202,6 +221,8 @@ cdef int run_phases(const Geometry *g, const Problem *whole, const Driver *drive
     cdef Problem p
     cdef Phase h, v
     cdef Py_ssize_t a, b, y, z
+    if driver.run == run_planes:  # has its own way with phases
+        return run_planes_gradient(g, whole)
     for y in range(smaller(g.stride_h, g.height)):
         a = (y + g.pad_top) % g.stride_h
         h = find_phase(g.height, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, a)
@@ -243,14 +264,20 @@ def grad_x_by_scatter(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias
         raise MemoryError("no memory for the workspace of a gradient")
 
 
-def grad_w_by_tiles(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out,
-                    int threads):
-    """Fill out with the gradient for w, by minimal filtering."""
+def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
+           bint highest, str algorithm):
+    """Fill out with the gradient for w as the algorithms of the forward pass see it."""
     cdef Problem p = forward_problem(geometry_of(numbers), x, out, None, grad, False, threads,
-                                     False)
+                                     highest)
+    cdef int (*run)(const Problem *problem) noexcept nogil
     cdef int failed
+    if algorithm == "winograd":
+        run = run_winograd_gradient
+    else:
+        run = run_grouped_gradient if algorithm == "grouped" else run_depthwise_gradient
+    p.depth_limit = depth_limit(p.kernels, p.samples * p.out_h * p.out_w, highest)
     with nogil:
-        failed = run_winograd_gradient(&p)
+        failed = run(&p)
     if failed:
         raise MemoryError("no memory for the workspace of a gradient")
 
@@ -258,6 +285,34 @@ def grad_w_by_tiles(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.nd
 def scatter_fits(cnp.ndarray numbers):
     """Whether the sums of an image stay in the cache."""
     return bool(fits_scatter(geometry_of(numbers)))
+
+
+def planes_serve(cnp.ndarray numbers, bint gradient):
+    """Whether the planes driver's band stays small for a geometry of filters of one channel."""
+    cdef const Geometry *g = geometry_of(numbers)
+    cdef Problem p
+    p.kernels = conv_kernels(FC_FLOAT64)
+    p.channels, p.filters = g.channels // g.groups, g.filters // g.groups
+    p.out_h, p.out_w, p.kernel_h, p.kernel_w = g.out_h, g.out_w, g.kernel_h, g.kernel_w
+    p.stride_h, p.stride_w, p.dilation_h, p.dilation_w = (
+        g.stride_h, g.stride_w, g.dilation_h, g.dilation_w)
+    p.pad_top, p.pad_left, p.w_filter, p.w_channel = g.pad_top, g.pad_left, 0, 0
+    return bool(planes_fit(g, &p, gradient))
+
+
+def lanes_hold_groups(cnp.ndarray numbers, bint gradient):
+    """Whether a vector may hold several groups' filters, or channels of grad_x.
+
+    And whether what the grouped driver spreads stays small.
+    """
+    cdef const Geometry *g = geometry_of(numbers)
+    cdef Problem p
+    p.groups, p.channels, p.filters = g.groups, g.channels // g.groups, g.filters // g.groups
+    p.kernel_h, p.kernel_w, p.stride_w, p.out_w = g.kernel_h, g.kernel_w, g.stride_w, g.out_w
+    p.dilation_h, p.dilation_w = g.dilation_h, g.dilation_w
+    if gradient:
+        p.channels, p.filters, p.stride_w, p.out_w = p.filters, p.channels, 1, g.width
+    return bool(groups_share(&p))
 
 
 def band_fits(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):

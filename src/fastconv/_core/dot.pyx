@@ -7,7 +7,7 @@ padding or a stride.
 from libc.string cimport memset
 
 from fastconv._core.patch cimport Patch, copy_patch
-from fastconv._core.problem cimport Geometry, ceil_div, larger, share, smaller
+from fastconv._core.problem cimport Geometry, ceil_div, exact_length, larger, share, smaller
 from fastconv._core.runtime cimport FC_SLACK
 from fastconv._core.weights cimport (
     BAND_BYTES,
@@ -112,6 +112,8 @@ cdef Py_ssize_t plan_dot(Weights *s, int threads) noexcept nogil:
     s.padded_filters = s.filters
     rows = larger(1, smaller(g.out_h, BAND_BYTES // 4 // g.stride_h // g.stride_w // size
                              // (g.out_w + g.kernel_w)))
+    if s.highest:  # a strip is summed before it is added to the others
+        rows = larger(1, smaller(rows, exact_length(g.samples * g.out_h * g.out_w) // g.out_w))
     s.column_parts = ceil_div(g.out_h, rows)
     rows = ceil_div(g.out_h, s.column_parts)
     s.blocks = g.samples * s.column_parts

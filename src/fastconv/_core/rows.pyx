@@ -91,17 +91,17 @@ cdef void find_runs(const Rows *s, const char *first, Py_ssize_t width, Py_ssize
     # rows[run * count + q]: where pixel q finds kernel row `run`; pixel 0, which is in column j,
     # at `first`, in an image or strip of this width
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t pixel = p.channels * p.kernels.itemsize, q, t
+    cdef Py_ssize_t pixel = p.channels * p.kernels.itemsize, at = 0, some, q, t
     cdef Py_ssize_t tap = p.dilation_h * width * pixel, step = p.stride_w * pixel
     cdef Py_ssize_t wrap = p.stride_h * width * pixel - p.out_w * step
-    for q in range(count):
+    while at < count:  # row by row: short loops without branches
+        some = smaller(count - at, p.out_w - j)
         for t in range(p.kernel_h):
-            rows[t * count + q] = first + t * tap
-        first += step
-        j += 1
-        if j == p.out_w:
-            first += wrap
-            j = 0
+            for q in range(some):
+                rows[t * count + at + q] = first + t * tap + q * step
+        first += some * step + wrap
+        at += some
+        j = 0
 
 
 cdef void find_taps(const Rows *s, const Depth *d, const char *x, Py_ssize_t row, Py_ssize_t j,

@@ -40,10 +40,6 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t source "from"
         Py_ssize_t count
 
-    ctypedef struct fc_columns:
-        Py_ssize_t kernel_h, kernel_w, dilation_h, dilation_w, top, left
-        Py_ssize_t height, width, row, rows, columns, tap
-
     ctypedef struct fc_windows:
         Py_ssize_t kernel_h, kernel_w, first, pitch, step, spread, pixels, advance, count
         int relu
@@ -66,6 +62,13 @@ cdef extern from "kernels/kernels.h" nogil:
         double momentum, rho, beta_1, beta_2, epsilon
         int nesterov
 
+    ctypedef struct fc_tap:
+        Py_ssize_t x, w
+
+    ctypedef struct fc_pixels:
+        const void *first
+        Py_ssize_t row, step
+
     ctypedef void (*fc_taps_kernel)(const void *, Py_ssize_t, const void *, const Py_ssize_t *,
                                     void *, Py_ssize_t, Py_ssize_t,
                                     const fc_epilogue *) noexcept nogil
@@ -75,6 +78,10 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef void (*fc_dot_kernel)(const void *const *, Py_ssize_t, const void *const *,
                                    Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
                                    Py_ssize_t) noexcept nogil
+
+    ctypedef void (*fc_depthwise_kernel)(const void *, const fc_tap *, Py_ssize_t, Py_ssize_t,
+                                         const void *, void *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                                         const fc_epilogue *) noexcept nogil
 
     ctypedef struct fc_kernels:
         Py_ssize_t itemsize, lanes, max_rows
@@ -91,15 +98,18 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*transpose)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t,
                           Py_ssize_t) noexcept nogil
         void (*scatter_add)(const void *, void *, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*add_columns)(const void *, const fc_columns *, void *) noexcept nogil
         void (*copy)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
         void (*copy_padded)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t,
                             Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*sum "sum")(const void *, Py_ssize_t, void *) noexcept nogil
         void (*sum_rows)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         void (*relu_gradient)(const void *, const void *, void *, Py_ssize_t) noexcept nogil
-        void (*depthwise)(const void *const *, Py_ssize_t, const void *, Py_ssize_t, void *,
-                          Py_ssize_t, const fc_epilogue *) noexcept nogil
+        fc_depthwise_kernel depthwise
+        fc_depthwise_kernel depthwise_planes
+        void (*depthwise_gradient)(const fc_pixels *, const fc_pixels *, Py_ssize_t, Py_ssize_t,
+                                   const fc_tap *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*spread)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void *, Py_ssize_t,
+                       void *) noexcept nogil
         void (*sum_window)(const void *const *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                            void *, Py_ssize_t) noexcept nogil
         void (*divide)(const void *, Py_ssize_t, const Py_ssize_t *, Py_ssize_t, void *,

@@ -4,6 +4,7 @@
 #include "tiles.h"
 #include "interleave.h"
 #include "move.h"
+#include "depthwise.h"
 #include "window.h"
 #include "winograd.h"
 #include "shares.h"

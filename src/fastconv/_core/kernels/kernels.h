@@ -27,12 +27,16 @@ typedef struct {
     ptrdiff_t to, from, count;
 } fc_copy;
 
-/* col2im with stride 1: `rows` rows of `columns` from row `row` of the output on, each tap's `tap`
- * elements after the one before; the plane they are added to, and its padding at top and left */
+/* one tap of a kernel, channels last: where its pixels and its weights or their sums begin */
 typedef struct {
-    ptrdiff_t kernel_h, kernel_w, dilation_h, dilation_w, top, left;
-    ptrdiff_t height, width, row, rows, columns, tap;
-} fc_columns;
+    ptrdiff_t x, w;
+} fc_tap;
+
+/* rows of pixels: elements from one to the next */
+typedef struct {
+    const void *first;
+    ptrdiff_t row, step;
+} fc_pixels;
 
 /* Windows of a max pool whose taps have numbers of a byte: output (p, q), p < pixels, q < count, is
  * the maximum over r < kernel_h, s < kernel_w of rows[r][p * advance + q * step + s * spread].  Its
@@ -84,6 +88,11 @@ typedef void (*fc_dot_kernel)(const void *const *x, ptrdiff_t x_stride, const vo
                               ptrdiff_t g_stride, ptrdiff_t runs, ptrdiff_t length, void *c,
                               ptrdiff_t ldc);
 
+typedef void (*fc_depthwise_kernel)(const void *x, const fc_tap *taps, ptrdiff_t count,
+                                    ptrdiff_t step, const void *w, void *out, ptrdiff_t out_step,
+                                    ptrdiff_t pixels, ptrdiff_t channels,
+                                    const fc_epilogue *epilogue);
+
 typedef struct {
     ptrdiff_t itemsize, lanes;
     /* the widest register tile, in vectors, for each number of rows up to max_rows */
@@ -108,8 +117,6 @@ typedef struct {
                       ptrdiff_t ldt, ptrdiff_t filled);
     /* to[q * step] += from[q] */
     void (*scatter_add)(const void *from, void *to, ptrdiff_t step, ptrdiff_t count);
-    /* plane += the columns of one channel (col2im), see move.h */
-    void (*add_columns)(const void *columns, const fc_columns *geometry, void *plane);
     /* to[q] = from[q * step] */
     void (*copy)(const void *from, ptrdiff_t step, void *to, ptrdiff_t count);
     /* to[i * ldt + j] = from[i * ldf + (j - low) * step] for low <= j < high, and 0 for the other
@@ -122,9 +129,21 @@ typedef struct {
     void (*sum_rows)(const void *from, ptrdiff_t ldf, ptrdiff_t rows, ptrdiff_t columns, void *to);
     /* out[q] = y[q] > 0 ? grad[q] : 0 */
     void (*relu_gradient)(const void *grad, const void *y, void *out, ptrdiff_t count);
-    /* out[j] = sum_t w[t * ldw + j] * taps[t][j]: one pixel, channels last */
-    void (*depthwise)(const void *const *taps, ptrdiff_t count, const void *w, ptrdiff_t ldw,
-                      void *out, ptrdiff_t channels, const fc_epilogue *epilogue);
+    /* filters of a channel of their own, see depthwise.h */
+    /* out[p * out_step + j] = sum_k w[taps[k].w + j] * x[taps[k].x + p * step + j];
+     * p < pixels, j < channels */
+    fc_depthwise_kernel depthwise;
+    /* the same with w[taps[k].w] for all j: p < rows, j < columns; x is read in whole vectors */
+    fc_depthwise_kernel depthwise_planes;
+    /* sums[taps[k].w + j] += sum over i < rows, p < pixels of
+     * grad[i, p, j] * x[i, p, taps[k].x + j], j < channels; both by their rows and steps */
+    void (*depthwise_gradient)(const fc_pixels *x, const fc_pixels *grad, ptrdiff_t rows,
+                               ptrdiff_t pixels, const fc_tap *taps, ptrdiff_t count, void *sums,
+                               ptrdiff_t channels);
+    /* to[(p * count + k) * lanes + j] = x[p * pixel + index[k * lanes + j]], of which `window`
+     * elements are read; j < lanes, p < pixels.  Indices are integers of the itemsize */
+    void (*spread)(const void *x, ptrdiff_t pixel, ptrdiff_t pixels, ptrdiff_t window,
+                   const void *index, ptrdiff_t count, void *to);
 
     /* average pools; out[q] = sum over r < kh, s < kw of rows[r][q * step + s * spread] */
     void (*sum_window)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t step,

@@ -174,41 +174,6 @@ static void NAME(scatter_add)(const void *source, void *target, ptrdiff_t step, 
     }
 }
 
-/* col2im of one channel of one image, by rows of the image:
- * plane[y, z] += sum_{r, s} columns[tap (r, s)][y - r * dilation_h + top - row][z - s * dilation_w
- * + left].  The sums of a row stay in registers: a row of the plane is loaded and stored once, where
- * adding tap by tap would wait for the store of the tap before. */
-static void NAME(add_columns)(const void *columns, const fc_columns *g, void *plane) {
-    /* rows that no tap of these columns reaches are left alone: a tall image comes in many blocks */
-    const ptrdiff_t first = g->row - g->top;
-    const ptrdiff_t last = first + g->rows - 1 + (g->kernel_h - 1) * g->dilation_h;
-    for (ptrdiff_t y = first > 0 ? first : 0; y <= last && y < g->height; y++) {
-        for (ptrdiff_t z = 0; z < g->width; z += VL) {
-            T *const to = (T *)plane + y * g->width + z;
-            vec acc = NAME(load_upto)(to, g->width - z);
-            for (ptrdiff_t r = 0; r < g->kernel_h; r++) {
-                const ptrdiff_t i = y + g->top - r * g->dilation_h - g->row;
-                if (i < 0 || i >= g->rows)
-                    continue;
-                for (ptrdiff_t s = 0; s < g->kernel_w; s++) {
-                    /* lane q is pixel z + q, column z + q - shift of the tap's row */
-                    const ptrdiff_t shift = s * g->dilation_w - g->left - z;
-                    const ptrdiff_t low = shift > 0 ? shift : 0;
-                    ptrdiff_t high = g->columns + shift;
-                    high = high > g->width - z ? g->width - z : high;
-                    high = high > VL ? VL : high;
-                    if (low < high)
-                        acc +=
-                            NAME(load_lanes)((const T *)columns + (r * g->kernel_w + s) * g->tap +
-                                                 i * g->columns - shift,
-                                             low, high);
-                }
-            }
-            NAME(store_upto)(to, acc, g->width - z);
-        }
-    }
-}
-
 /* to[0..width) = zeros, from[0], from[step], ..., zeros: `low` in front, up to `high` copied */
 INLINE void NAME(padded_row)(const T *from, const ptrdiff_t step, T *to, ptrdiff_t width,
                              ptrdiff_t low, ptrdiff_t high) {
@@ -290,31 +255,4 @@ static void NAME(relu_gradient)(const void *grads, const void *outputs, void *ta
     T *const out = target;
     for (ptrdiff_t q = 0; q < count; q++) /* so simple that compilers vectorise it */
         out[q] = y[q] > 0 ? grad[q] : 0;
-}
-
-/* Channels last, one filter a channel: out[j] = sum_t w[t, j] * x[pixel shifted by tap t, j] */
-static void NAME(depthwise)(const void *const *taps, ptrdiff_t count, const void *weights,
-                            ptrdiff_t ldw, void *target, ptrdiff_t channels,
-                            const fc_epilogue *epilogue) {
-    const T *const w = weights;
-    T *const out = target;
-    ptrdiff_t j = 0;
-    for (; j + 4 * VL <= channels; j += 4 * VL) {
-        vec acc[4] = {{0}, {0}, {0}, {0}};
-        for (ptrdiff_t t = 0; t < count; t++) {
-            const T *x = (const T *)taps[t] + j;
-            UNROLL for (int v = 0; v < 4; v++) acc[v] +=
-                NAME(load)(w + t * ldw + j + v * VL) * NAME(load)(x + v * VL);
-        }
-        UNROLL for (int v = 0; v < 4; v++)
-            NAME(finish_at)(acc[v], out + j + v * VL, 0, j + v * VL, VL, epilogue);
-    }
-    for (; j < channels; j += VL) {
-        const ptrdiff_t left = channels - j;
-        vec acc = {0};
-        for (ptrdiff_t t = 0; t < count; t++)
-            acc += NAME(load_upto)(w + t * ldw + j, left) *
-                   NAME(load_upto)((const T *)taps[t] + j, left);
-        NAME(finish_at)(acc, out + j, 0, j, left, epilogue);
-    }
 }

@@ -218,6 +218,56 @@ INLINE vec NAME(zip_high)(vec low, vec high) {
     return NAME(zip)(low, high, 1, 1);
 }
 
+/* lanes of two joined vectors by their numbers, integers of the size of T */
+#if defined(__AVX512F__)
+typedef __m512i NAME(index);
+INLINE NAME(index) NAME(load_index)(const void *from) {
+    return _mm512_loadu_si512(from);
+}
+INLINE vec NAME(pick)(vec low, vec high, NAME(index) index) {
+    if (sizeof(T) == 4)
+        return (vec)_mm512_permutex2var_epi32((__m512i)low, index, (__m512i)high);
+    return (vec)_mm512_permutex2var_epi64((__m512i)low, index, (__m512i)high);
+}
+#elif defined(__AVX2__)
+typedef __m256i NAME(index);
+INLINE NAME(index) NAME(load_index)(const void *from) {
+    return _mm256_loadu_si256(from);
+}
+INLINE vec NAME(pick)(vec low, vec high, NAME(index) index) {
+    if (sizeof(T) == 4) {
+        const __m256i second = _mm256_slli_epi32(index, 28); /* bit 3: of the second vector */
+        return (vec)_mm256_blendv_ps((__m256)_mm256_permutevar8x32_epi32((__m256i)low, index),
+                                     (__m256)_mm256_permutevar8x32_epi32((__m256i)high, index),
+                                     (__m256)second);
+    }
+    const __m256i second = _mm256_slli_epi64(index, 61); /* bit 2 */
+    const __m256i twice = _mm256_slli_epi64(index, 1), odd = _mm256_set1_epi64x(1ll << 32);
+    const __m256i halves =
+        _mm256_or_si256(_mm256_or_si256(twice, _mm256_slli_epi64(twice, 32)), odd);
+    return (vec)_mm256_blendv_pd((__m256d)_mm256_permutevar8x32_epi32((__m256i)low, halves),
+                                 (__m256d)_mm256_permutevar8x32_epi32((__m256i)high, halves),
+                                 (__m256d)second);
+}
+#else
+typedef struct {
+    ptrdiff_t lane[VECTOR_BYTES / sizeof(T)];
+} NAME(index);
+INLINE NAME(index) NAME(load_index)(const void *from) {
+    NAME(index) index;
+    for (ptrdiff_t q = 0; q < VL; q++)
+        index.lane[q] = sizeof(T) == 4 ? ((const int32_t *)from)[q] : ((const int64_t *)from)[q];
+    return index;
+}
+INLINE vec NAME(pick)(vec low, vec high, NAME(index) index) {
+    const vec both[2] = {low, high};
+    vec value;
+    for (ptrdiff_t q = 0; q < VL; q++)
+        value[q] = ((const T *)both)[index.lane[q]];
+    return value;
+}
+#endif
+
 /* the sum over lanes, halves first: the same tree for every caller */
 INLINE T NAME(lane_sum)(vec value) {
     T lane[FC_MAX_LANES];

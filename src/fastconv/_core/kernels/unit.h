@@ -89,13 +89,15 @@
      .scatter = NAME(scatter),                                                                     \
      .transpose = NAME(transpose),                                                                 \
      .scatter_add = NAME(scatter_add),                                                             \
-     .add_columns = NAME(add_columns),                                                             \
      .copy = NAME(copy),                                                                           \
      .copy_padded = NAME(copy_padded),                                                             \
      .sum = NAME(sum),                                                                             \
      .sum_rows = NAME(sum_rows),                                                                   \
      .relu_gradient = NAME(relu_gradient),                                                         \
      .depthwise = NAME(depthwise),                                                                 \
+     .depthwise_planes = NAME(depthwise_planes),                                                   \
+     .depthwise_gradient = NAME(depthwise_gradient),                                               \
+     .spread = NAME(spread),                                                                       \
      .sum_window = NAME(sum_window),                                                               \
      .divide = NAME(divide),                                                                       \
      .sum_shares = NAME(sum_shares),                                                               \

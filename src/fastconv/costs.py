@@ -1,0 +1,121 @@
+"""What the channels-first drivers take for an image, so that the plan can compare them.
+
+The unit is a multiplication of two vectors, of `LANES` products. The constants, what a driver does
+beside multiplying, were fitted to the times of two thousand geometries: AVX-512, float32, one
+thread; see ARCHITECTURE.md. Groups are alike: all sizes are those of one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .geometry import ConvGeometry
+
+LANES = 16
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Return a / b rounded up."""
+    return -(-a // b)
+
+
+class Sums(NamedTuple):
+    """A convolution as a driver runs it: grad_x by phases, each without a stride."""
+
+    channels: int
+    filters: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    out: tuple[int, int]
+    padded: tuple[int, int]  # rows and columns of the image that the outputs read
+    phases: int
+
+
+def sums_of(geometry: ConvGeometry, gradient: bool) -> Sums:
+    """Return the sums of the forward pass, or of one phase of grad_x."""
+    g = geometry
+    channels, filters = g.channels // g.groups, g.filters // g.groups
+    kernel, strides, out = (g.kernel_h, g.kernel_w), (g.stride_h, g.stride_w), (g.out_h, g.out_w)
+    reach = (g.kernel_h - 1) * g.dilation_h, (g.kernel_w - 1) * g.dilation_w
+    phases = 1
+    if gradient:
+        channels, filters, phases = filters, channels, strides[0] * strides[1]
+        out = ceil_div(g.height, strides[0]), ceil_div(g.width, strides[1])
+        kernel = ceil_div(kernel[0], strides[0]), ceil_div(kernel[1], strides[1])
+        reach, strides = (reach[0] // strides[0], reach[1] // strides[1]), (1, 1)
+    if kernel == strides == (1, 1) and not g.padded:
+        out = 1, out[0] * out[1]
+    padded = out[0] + reach[0] // strides[0], out[1] + reach[1] // strides[1]
+    return Sums(channels, filters, kernel, strides, out, padded, phases)
+
+
+def direct_cost(geometry: ConvGeometry, gradient: bool) -> float:
+    """Whole padded rows, or idle lanes at the end of each; every row is copied once."""
+    s = sums_of(geometry, gradient)
+    (height, width), (rows, wide) = s.out, s.padded
+    split = min(s.kernel[0], s.strides[0]) * min(s.kernel[1], s.strides[1])
+    slower = 1 if s.strides[1] == 1 else 2  # columns that are not neighbours
+    flat = ceil_div((height - 1) * wide + width, LANES)
+    vectors = min(flat, height * ceil_div(width, LANES))
+    depth = s.channels * s.kernel[0] * s.kernel[1]
+    cost = s.filters * (depth * vectors + 1.2 * ceil_div(vectors, 3))
+    cost += s.channels * split * rows * (27 + 21 * slower * wide / LANES)
+    return s.phases * (cost + (66 * s.filters if gradient else 0))
+
+
+def panels_cost(geometry: ConvGeometry, gradient: bool) -> float:
+    """No lane idle, but each row is copied for every tap."""
+    s = sums_of(geometry, gradient)
+    height, width = s.out
+    slower = 1 if s.strides[1] == 1 else 2
+    filled = height * width / LANES
+    depth = s.channels * s.kernel[0] * s.kernel[1]
+    cost = s.filters * (depth + 1) * filled + 38 * filled
+    cost += depth * (9 * height + 18 * slower * filled)
+    return s.phases * (cost + (49 * s.filters if gradient else 0))
+
+
+def scatter_cost(geometry: ConvGeometry) -> float:
+    """grad_x: what the gradient has, tap by tap; images are transposed on the way in and out."""
+    g = geometry
+    channels, filters = g.channels // g.groups, g.filters // g.groups
+    vectors = ceil_div(channels, LANES)
+    panels = ceil_div(vectors, 4)
+    height = 8 if ceil_div(vectors, panels) <= 3 else 6
+    rows, columns = reached(g, 0), reached(g, 1)
+    pixels = sum(rows) * sum(columns)
+    cost = pixels * vectors * (filters + 2.2)
+    cost += 42 * panels * sum(rows) * sum(ceil_div(count, height) for count in columns)
+    cost += 34 * g.out_h * g.out_w * filters / LANES
+    return cost + 27 * g.height * g.width * channels / LANES
+
+
+def reached(geometry: ConvGeometry, axis: int) -> list[int]:
+    """Return how many outputs find each row (axis 0) or column of the kernel in the image."""
+    g = geometry
+    sizes = (
+        (g.kernel_h, g.stride_h, g.dilation_h, g.pad_top, g.height, g.out_h),
+        (g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, g.width, g.out_w),
+    )
+    kernel, stride, dilation, pad, size, out = sizes[axis]
+    found = []
+    for tap in range(kernel):
+        first = max(0, ceil_div(pad - tap * dilation, stride))
+        last = min(out - 1, (size - 1 + pad - tap * dilation) // stride)
+        found.append(max(0, last - first + 1))
+    return found
+
+
+def tiles_of(size: int, step: int) -> int:
+    """Return how many tiles of four cover an axis of which every step-th element is a neighbour."""
+    return min(size, step) * ceil_div(ceil_div(size, step), 4)
+
+
+def winograd_cost(geometry: ConvGeometry) -> float:
+    """grad_x: 36 products a tile for every 3 x 3 of the kernel, and the transforms of a tile."""
+    g = geometry
+    channels, filters = g.channels // g.groups, g.filters // g.groups
+    parts = ceil_div(g.kernel_h, 3) * ceil_div(g.kernel_w, 3)
+    tiles = tiles_of(g.height, g.dilation_h) * tiles_of(g.width, g.dilation_w)
+    each = parts * filters * (1.8 * channels + 26) + 11 * channels
+    return 36 * tiles * each / LANES
