@@ -146,8 +146,9 @@ cdef void fill_band(const Grouped *s, const Block *b, const Piece *piece, const 
                    + b.group * p.channels) * size
         for c in range(p.channels):
             memset(band, 0, low * column)
-            p.kernels.spread(x + c * size, pixel, high - low, (b.groups - 1) * p.channels + 1,
-                             index, 1, band + low * column)
+            p.kernels.spread_groups(
+                x + c * size, pixel, high - low, (b.groups - 1) * p.channels + 1,
+                index, 1, band + low * column)
             memset(band + high * column, 0, plane - high * column)
             band += plane
 

@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t, uint8_t
 cimport numpy as cnp
 
 from fastconv._core.conv cimport kernels_of
-from fastconv._core.pool_pixels cimport coded_pixels_task, pixels_task
-from fastconv._core.pool_rows cimport cut_columns, cut_rows, indexed_rows_task, rows_task
+from fastconv._core.pool_pixels cimport dense_bytes, indexed_pixels_task, pixels_task
+from fastconv._core.pool_rows cimport cut_planes, indexed_rows_task, rows_task
 from fastconv._core.problem cimport smaller
 from fastconv._core.runtime cimport (
     FC_POOL_FLOAT32,
@@ -24,7 +24,6 @@ from fastconv._core.runtime cimport (
 )
 from fastconv._core.windows cimport (
     PIECE,
-    TAPS,
     Geometry,
     Pool,
     has_codes,
@@ -59,7 +58,8 @@ cdef Pool make_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out):
     s.codes = NULL
     s.coded = s.relu = False
     s.size = cnp.PyArray_ITEMSIZE(x)
-    if not g.channels_last and padded_width(g, g.out_w) > 4 * g.width + 64:
+    # and where no kernel steps as windows do: windows at step 1 are made, and picked from
+    if not g.channels_last and (g.stride_w > 2 or padded_width(g, g.out_w) > 4 * g.width + 64):
         take_planes_as_images(g)
     return s
 
@@ -67,17 +67,13 @@ cdef Pool make_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out):
 cdef values(Pool *s, int threads):
     # what needs one pass over the taps: maxima, with codes or without, and means
     cdef Geometry *g = &s.geometry
-    if not g.channels_last:
-        cut_columns(s)
-    if g.channels_last and s.coded:
-        run(g, coded_pixels_task, s, &s.tasks, g.samples * g.out_h, threads, PIECE)
-    elif g.channels_last:
+    if g.channels_last:
         run(g, pixels_task, s, &s.tasks, g.samples * g.out_h, threads,
-            TAPS * sizeof(void *) + smaller(g.channels, PIECE) * s.size)
+            PIECE + dense_bytes(s))
     else:
-        cut_rows(s, threads)
+        cut_planes(s, threads)
         run(g, rows_task, s, &s.tasks, g.samples * g.channels * s.pieces * s.strips, threads,
-            s.beside_bytes + s.pointer_bytes + s.held * s.width * s.size)
+            PIECE)
 
 
 def codes_fit(cnp.ndarray numbers):
@@ -99,16 +95,15 @@ cpdef max_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, indices, cod
         s.codes = <uint8_t *> cnp.PyArray_DATA(codes)
     if indices is not None:
         s.indices = <int64_t *> cnp.PyArray_DATA(indices)
-    # also where nobody asks for them: with codes many pixels whose channels come last are one call
-    s.coded = codes is not None or has_codes(g) and (
-        indices is not None or g.channels_last and x.dtype.kind == "f")
+    # public indices are looked up from codes
+    s.coded = codes is not None or indices is not None and has_codes(g)
     if s.coded:
         list_places(g, s.places)
         s.maximum.fill_lowest(s.lowest, 1)
     if s.coded or indices is None:
         values(&s, threads)
     elif g.channels_last:
-        run(g, pixels_task, &s, &s.tasks, g.samples * g.out_h, threads,
+        run(g, indexed_pixels_task, &s, &s.tasks, g.samples * g.out_h, threads,
             smaller(g.channels, PIECE) * sizeof(int64_t))
     else:
         run(g, indexed_rows_task, &s, &s.tasks, g.samples * g.channels * g.out_h, threads,

@@ -1,7 +1,11 @@
 """Gradients of pools: every element of grad is added where its maximum was, or to its window.
 
-A plane of the image, or an image whose channels come last, is one piece of work: what is added to
-the same pixel is added in one thread, in the order of the outputs.
+Of a max pool a plane of the image, or an image whose channels come last, is one piece of work: what
+is added to the same pixel is added in one thread, in the order of the outputs.
+
+Of an average pool a row of the image is: the means of those rows of outputs that reach it are
+summed, and the sums then over the columns that reach each pixel. Windows too wide for that, and
+pixels of too many channels, are added output by output, as maxima are.
 """
 
 from libc.stdint cimport int64_t
@@ -11,10 +15,14 @@ cimport numpy as cnp
 
 from fastconv._core.conv cimport kernels_of
 from fastconv._core.pool cimport maximum_of
-from fastconv._core.problem cimport round_up, share, smaller
+from fastconv._core.problem cimport floor_div, larger, round_up, share, smaller
 from fastconv._core.runtime cimport (
+    FC_SLACK,
+    FC_SPREAD,
     fc_kernels,
     fc_max_kernels,
+    fc_spread,
+    fc_windows,
     fc_workspace_give,
     fc_workspace_take,
 )
@@ -22,13 +30,17 @@ from fastconv._core.windows cimport (
     PIECE,
     Geometry,
     columns_counted,
-    count_columns,
+    divide,
+    equal_columns,
     outputs_inside,
     pieces_of,
     rows_counted,
     run,
     taps_inside,
 )
+
+cdef extern from "string.h" nogil:
+    void *copy_bytes "memcpy"(void *, const void *, size_t)
 
 cnp.import_array()
 
@@ -42,7 +54,7 @@ cdef struct Gradient:
     const int64_t *indices
     Py_ssize_t size, planes, each      # channels of a plane: all of them where they come last
     Py_ssize_t tasks
-    Py_ssize_t widths_bytes
+    Py_ssize_t columns, sums           # of a piece of a row: its columns, what they are sums of
     Py_ssize_t *wrong                  # a task's number of indices out of range
 
 
@@ -58,7 +70,8 @@ cdef Gradient make_gradient(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray o
     s.size = cnp.PyArray_ITEMSIZE(grad)
     s.planes = g.samples if g.channels_last else g.samples * g.channels
     s.each = g.channels if g.channels_last else 1
-    s.widths_bytes = round_up(smaller(g.out_w, PIECE) * sizeof(Py_ssize_t), 64)
+    s.columns = smaller(g.width, larger(1, PIECE // s.each))
+    s.sums = ((s.columns - 1 + (g.kernel_w - 1) * g.dilation_w) // g.stride_w + 2) * s.each
     return s
 
 
@@ -71,56 +84,145 @@ cdef char *cleared_plane(const Gradient *s, Py_ssize_t plane) noexcept nogil:
 # ---------------------------------------------------------------------------------- maximum
 
 cdef void maximum_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    # grad_x[indices] += grad, one plane or one image after the other
+    # grad_x[indices] += grad
     cdef const Gradient *s = <const Gradient *> context
     cdef const Geometry *g = &s.geometry
-    cdef Py_ssize_t pixels = g.out_h * g.out_w, size = g.height * g.width, wrong = 0, plane, q
-    cdef char *out
-    for plane in range(share(s.planes, s.tasks, task), share(s.planes, s.tasks, task + 1)):
-        out = cleared_plane(s, plane)
-        if not g.channels_last:
-            wrong += s.maximum.scatter_indices(s.grad + plane * pixels * s.size,
-                                               s.indices + plane * pixels, pixels, size, out, 1, 0)
-            continue
-        for q in range(plane * pixels, (plane + 1) * pixels):
-            wrong += s.maximum.scatter_indices(s.grad + q * s.each * s.size,
-                                               s.indices + q * s.each, s.each, size, out, s.each, 1)
-    s.wrong[task] = wrong
+    cdef Py_ssize_t pixels = g.out_h * g.out_w, size = g.height * g.width
+    cdef Py_ssize_t first = share(s.planes, s.tasks, task)
+    cdef Py_ssize_t stop = share(s.planes, s.tasks, task + 1)
+    cdef Py_ssize_t at = first * pixels * s.each
+    s.wrong[task] = s.maximum.scatter_indices(s.grad + at * s.size, s.indices + at, stop - first,
+                                              pixels, s.each, size,
+                                              s.out + first * size * s.each * s.size)
 
 
 # ---------------------------------------------------------------------------------- average
 
+# A row of an image, and the rows of outputs that reach it: `count` of them, `step` apart.
+cdef struct Line:
+    Py_ssize_t plane, y, first, step, count
+
+
+cdef Line find_line(const Geometry *g, Py_ssize_t line) noexcept nogil:
+    cdef Line found
+    cdef Py_ssize_t r, start, i
+    found.plane, found.y = line // g.height, line % g.height
+    found.first, found.step, found.count = 0, 0, 0
+    for r in range(g.kernel_h - 1, -1, -1):
+        start = found.y + g.pad_top - r * g.dilation_h
+        i = start // g.stride_h
+        if start >= 0 and start % g.stride_h == 0 and i < g.out_h:
+            if found.count == 0:
+                found.first = i
+            elif found.count == 1:
+                found.step = i - found.first
+            found.count += 1
+    return found
+
+
+cdef bint rows_fit(const Gradient *s) noexcept nogil:
+    cdef const Geometry *g = &s.geometry
+    return (g.kernel_w <= FC_SPREAD and g.stride_w <= FC_SPREAD and s.each <= PIECE
+            and s.sums <= 4 * PIECE)
+
+
 cdef void average_rows_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
+    cdef const Gradient *s = <const Gradient *> context
+    cdef const Geometry *g = &s.geometry
+    cdef Py_ssize_t lines = s.planes * g.height, bytes = g.width * s.each * s.size, number, z, end
+    cdef bint equal = equal_columns(g)
+    cdef Line line, last
+    cdef bint same
+    cdef char *out
+    last.plane = -1
+    for number in range(share(lines, s.tasks, task), share(lines, s.tasks, task + 1)):
+        line = find_line(g, number)
+        out = s.out + number * bytes
+        # whether the windows that reach this row are those that reach the one before it
+        same = (line.plane == last.plane and line.first == last.first
+                and line.count == last.count)
+        last = line
+        if line.count == 0:
+            memset(out, 0, bytes)
+            continue
+        if same:
+            copy_bytes(out, out - bytes, bytes)
+            continue
+        z = 0
+        while z < g.width:
+            end = smaller(z + s.columns, g.width)
+            average_piece(s, &line, z, end, equal, workspace, out + z * s.each * s.size)
+            z = end
+
+
+cdef void average_piece(const Gradient *s, const Line *line, Py_ssize_t z, Py_ssize_t end,
+                        bint equal, char *sums, char *out) noexcept nogil:
+    # columns z..end-1; the sums are of all outputs that could reach them, zeros where there is none
+    cdef const Geometry *g = &s.geometry
+    cdef Py_ssize_t pixel = s.each * s.size
+    cdef Py_ssize_t low = floor_div(z + g.pad_left - (g.kernel_w - 1) * g.dilation_w, g.stride_w)
+    cdef Py_ssize_t high = (end - 1 + g.pad_left) // g.stride_w + 1
+    cdef Py_ssize_t left = smaller(larger(low, 0), high), right = larger(left,
+                                                                         smaller(high, g.out_w))
+    cdef fc_spread row
+    if low < left:
+        memset(sums, 0, (left - low) * pixel)
+    memset(sums + (right - low) * pixel, 0, (high - right) * pixel + 2 * FC_SLACK)
+    if left < right:
+        sum_outputs(s, line, left, right, equal, sums + (left - low) * pixel,
+                    sums + round_up(s.sums * s.size, 64) + 2 * FC_SLACK)
+    row.kernel_w, row.stride, row.dilation = g.kernel_w, g.stride_w, g.dilation_w
+    row.left, row.pixels, row.channels = z + g.pad_left, end - z, s.each
+    s.average.spread(sums - low * pixel, &row, out)
+
+
+cdef void sum_outputs(const Gradient *s, const Line *line, Py_ssize_t left, Py_ssize_t right,
+                      bint equal, char *sums, char *means) noexcept nogil:
+    # of columns left..right-1 of a line's rows of outputs, each divided by what its window counts
+    cdef const Geometry *g = &s.geometry
+    cdef Py_ssize_t count = (right - left) * s.each, row = g.out_w * s.each, k, i
+    cdef const char *grad = s.grad + ((line.plane * g.out_h + line.first) * g.out_w
+                                      + left) * s.each * s.size
+    cdef fc_windows w
+    for k in range(line.count):
+        equal = equal and rows_counted(g, line.first + k * line.step) == g.kernel_h
+    if equal:
+        w.kernel_h, w.kernel_w, w.row, w.spread, w.step = line.count, 1, line.step * row, 1, 1
+        w.left, w.width, w.pixels, w.advance, w.count, w.ahead = 0, count, 1, 0, count, 0
+        s.average.sum_windows(grad, &w, g.kernel_h * g.kernel_w, sums)
+        return
+    for k in range(line.count):
+        i = line.first + k * line.step
+        divide(g, s.average, rows_counted(g, i), grad + k * line.step * row * s.size, left, right,
+               s.each, sums if k == 0 else means)
+        if k:
+            s.average.scatter_add(means, sums, 1, count)
+
+
+cdef void average_outputs_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
     # grad_x of every pixel of a window += grad / count, one plane after the other
     cdef const Gradient *s = <const Gradient *> context
     cdef const Geometry *g = &s.geometry
-    cdef Py_ssize_t pieces = pieces_of(g.out_w), counted = -1, step = 0, plane, piece, first, stop
-    cdef Py_ssize_t *widths = <Py_ssize_t *> workspace
+    cdef Py_ssize_t pieces = pieces_of(g.out_w), plane, piece, i
     cdef char *out
     for plane in range(share(s.planes, s.tasks, task), share(s.planes, s.tasks, task + 1)):
         out = cleared_plane(s, plane)
-        for piece in range(pieces):
-            first = share(g.out_w, pieces, piece)
-            stop = share(g.out_w, pieces, piece + 1)
-            if piece != counted:
-                step = count_columns(g, first, stop, widths)
-                counted = piece
-            average_piece(s, plane, first, stop, widths, step, workspace + s.widths_bytes, out)
+        for i in range(g.out_h):
+            for piece in range(pieces):
+                average_outputs(s, plane, i, share(g.out_w, pieces, piece),
+                                share(g.out_w, pieces, piece + 1), workspace, out)
 
 
-cdef void average_piece(const Gradient *s, Py_ssize_t plane, Py_ssize_t first, Py_ssize_t stop,
-                        const Py_ssize_t *widths, Py_ssize_t step, char *means,
-                        char *out) noexcept nogil:
-    # columns first..stop-1 of all rows of outputs
+cdef void average_outputs(const Gradient *s, Py_ssize_t plane, Py_ssize_t i, Py_ssize_t first,
+                          Py_ssize_t stop, char *means, char *out) noexcept nogil:
+    # columns first..stop-1 of a row of outputs
     cdef const Geometry *g = &s.geometry
-    cdef Py_ssize_t i, r, r0, r1, top
-    for i in range(g.out_h):
-        top = i * g.stride_h - g.pad_top
-        taps_inside(top, g.dilation_h, g.kernel_h, g.height, &r0, &r1)
-        s.average.divide(s.grad + ((plane * g.out_h + i) * g.out_w + first) * s.size,
-                         rows_counted(g, i), widths, step, means, stop - first)
-        for r in range(r0, r1):
-            average_row(s, means, first, stop, out + (top + r * g.dilation_h) * g.width * s.size)
+    cdef Py_ssize_t top = i * g.stride_h - g.pad_top, r, r0, r1
+    taps_inside(top, g.dilation_h, g.kernel_h, g.height, &r0, &r1)
+    divide(g, s.average, rows_counted(g, i),
+           s.grad + ((plane * g.out_h + i) * g.out_w + first) * s.size, first, stop, 1, means)
+    for r in range(r0, r1):
+        average_row(s, means, first, stop, out + (top + r * g.dilation_h) * g.width * s.size)
 
 
 cdef void average_row(const Gradient *s, const char *means, Py_ssize_t first, Py_ssize_t stop,
@@ -158,7 +260,7 @@ cdef void average_pixel(const Gradient *s, const char *grad, Py_ssize_t i, Py_ss
     for piece in range(pieces):
         first = share(g.channels, pieces, piece)
         count = share(g.channels, pieces, piece + 1) - first
-        s.average.divide(grad + first * s.size, height, &width, 0, means, count)
+        s.average.divide(grad + first * s.size, height * width, means, count)
         for r in range(r0, r1):
             for z in range(z0, z1):
                 pixel = (top + r * g.dilation_h) * g.width + side + z * g.dilation_w
@@ -192,9 +294,12 @@ cpdef avg_pool_grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, in
     cdef Gradient s = make_gradient(numbers, grad, out)
     cdef const Geometry *g = &s.geometry
     s.average = kernels_of(grad)
-    if g.channels_last:
+    if rows_fit(&s):
+        run(g, average_rows_task, &s, &s.tasks, s.planes * g.height, threads,
+            2 * (round_up(s.sums * s.size, 64) + 2 * FC_SLACK))
+    elif g.channels_last:
         run(g, average_pixels_task, &s, &s.tasks, s.planes, threads,
             smaller(g.channels, PIECE) * s.size)
     else:
-        run(g, average_rows_task, &s, &s.tasks, s.planes, threads,
-            s.widths_bytes + smaller(g.out_w, PIECE) * s.size)
+        run(g, average_outputs_task, &s, &s.tasks, s.planes, threads,
+            smaller(g.out_w, PIECE) * s.size)

@@ -24,6 +24,7 @@ cdef extern from "kernels/kernels.h" nogil:
         FC_POOL_UINT32
         FC_POOL_UINT64
         FC_NO_TAP
+        FC_SPREAD
         FC_SGD
         FC_RMSPROP
         FC_ADAM
@@ -41,8 +42,12 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t count
 
     ctypedef struct fc_windows:
-        Py_ssize_t kernel_h, kernel_w, first, pitch, step, spread, pixels, advance, count
+        Py_ssize_t kernel_h, kernel_w, row, spread, step, left, width
+        Py_ssize_t pixels, advance, count, ahead, first, pitch
         int relu
+
+    ctypedef struct fc_spread:
+        Py_ssize_t kernel_w, stride, dilation, left, pixels, channels
 
     ctypedef struct fc_share:
         const void *grad
@@ -108,12 +113,11 @@ cdef extern from "kernels/kernels.h" nogil:
         fc_depthwise_kernel depthwise_planes
         void (*depthwise_gradient)(const fc_pixels *, const fc_pixels *, Py_ssize_t, Py_ssize_t,
                                    const fc_tap *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
-        void (*spread)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void *, Py_ssize_t,
-                       void *) noexcept nogil
-        void (*sum_window)(const void *const *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                           void *, Py_ssize_t) noexcept nogil
-        void (*divide)(const void *, Py_ssize_t, const Py_ssize_t *, Py_ssize_t, void *,
-                       Py_ssize_t) noexcept nogil
+        void (*spread_groups)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const void *,
+                              Py_ssize_t, void *) noexcept nogil
+        void (*sum_windows)(const void *, const fc_windows *, Py_ssize_t, void *) noexcept nogil
+        void (*divide)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*spread)(const void *, const fc_spread *, void *) noexcept nogil
         void (*winograd_weights)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
         void (*winograd_input)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
                                Py_ssize_t) noexcept nogil
@@ -139,12 +143,10 @@ cdef extern from "kernels/kernels.h" nogil:
                       int64_t) noexcept nogil
         void (*fold)(const void *, Py_ssize_t, void *, int64_t *, Py_ssize_t,
                      int64_t) noexcept nogil
-        void (*max_window)(const void *const *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                           void *, Py_ssize_t) noexcept nogil
-        void (*max_codes)(const void *const *, const fc_windows *, void *,
-                          uint8_t *) noexcept nogil
-        Py_ssize_t (*scatter_indices)(const void *, const int64_t *, Py_ssize_t, int64_t, void *,
-                                      Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*max_windows)(const void *, const fc_windows *, void *) noexcept nogil
+        void (*max_codes)(const void *, const fc_windows *, void *, uint8_t *) noexcept nogil
+        Py_ssize_t (*scatter_indices)(const void *, const int64_t *, Py_ssize_t, Py_ssize_t,
+                                      Py_ssize_t, Py_ssize_t, void *) noexcept nogil
 
     ctypedef struct fc_isa:
         const char *name

@@ -1,6 +1,7 @@
 """grad_x as a sum over taps: each adds a product of the gradient to the pixels it had read.
 
-    grad_x[n, i * stride_h + r * dilation_h - pad_top, ..., c] += sum_f grad[n, i, j, f] * w[f, c, r, s]
+    grad_x[n, y, z, c] += sum_f grad[n, i, j, f] * w[f, c, r, s]
+    y = i * stride_h + r * dilation_h - pad_top, z = j * stride_w + s * dilation_w - pad_left
 
 This is GEMM + col2im without the columns: lanes over channels, a tile of neighbours of one row of
 the gradient is added to the image's gradient, channels last, which stays in the cache.  Nothing is

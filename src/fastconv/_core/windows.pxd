@@ -13,6 +13,7 @@ from fastconv._core.runtime cimport (
     FC_SLACK,
     fc_kernels,
     fc_max_kernels,
+    fc_windows,
     parallel_for,
     task_function,
 )
@@ -20,7 +21,6 @@ from fastconv._core.runtime cimport (
 cdef enum:
     # The longest run of outputs, or of channels of a pixel, that workspace is kept for at a time.
     PIECE = 1 << 14
-    TAPS = 1 << 10           # pointers to taps of a pixel, listed at a time
     CODES = 256              # numbers of a byte: of the taps of a window, and FC_NO_TAP
 
 
@@ -41,9 +41,7 @@ cdef struct Pool:
     int64_t *indices
     uint8_t *codes
     Py_ssize_t size, tasks
-    # of pool_rows: how outputs are cut, a padded row's width, how many of them a strip holds
-    Py_ssize_t pieces, strips, width, held
-    Py_ssize_t beside_bytes, pointer_bytes
+    Py_ssize_t pieces, strips          # how pool_rows cuts a plane's columns, and its rows
     # where maxima have codes: from a window's first tap to each, and the value that none is below
     bint coded, relu
     int64_t places[CODES]
@@ -126,25 +124,37 @@ cdef inline Py_ssize_t columns_counted(const Geometry *g, Py_ssize_t j) noexcept
                         g.pad_right, g.counts_pads)
 
 
-cdef inline Py_ssize_t count_columns(const Geometry *g, Py_ssize_t first, Py_ssize_t stop,
-                                     Py_ssize_t *widths) noexcept nogil:
-    # of outputs first..stop-1; returns the step from one's to the next: 0 if all are equal
-    cdef Py_ssize_t j, step = 0
-    for j in range(first, stop):
-        widths[j - first] = columns_counted(g, j)
-        if widths[j - first] != widths[0]:
-            step = 1
-    return step
+cdef inline bint equal_columns(const Geometry *g) noexcept nogil:
+    # whether all columns count alike; those at the edges count least
+    return (columns_counted(g, 0) == g.kernel_w
+            and columns_counted(g, g.out_w - 1) == g.kernel_w)
 
 
-cdef inline void window(const Pool *s, const void **rows, Py_ssize_t count, Py_ssize_t columns,
-                        Py_ssize_t stride, Py_ssize_t dilation, char *out,
-                        Py_ssize_t outputs) noexcept nogil:
-    # the maxima or sums over all of the rows, and `columns` taps of each
-    if s.average == NULL:
-        s.maximum.max_window(rows, count, columns, stride, dilation, out, outputs)
+cdef inline void divide(const Geometry *g, const fc_kernels *kernels, Py_ssize_t height,
+                        const char *source, Py_ssize_t first, Py_ssize_t stop,
+                        Py_ssize_t channels, char *to) noexcept nogil:
+    # by what is counted of windows `height` tall, columns first..stop-1; between the edges all
+    # count alike
+    cdef Py_ssize_t left = first, right = stop, j = first, end, step
+    outputs_inside(g, 0, &left, &right)
+    outputs_inside(g, g.kernel_w - 1, &left, &right)
+    step = channels * kernels.itemsize
+    while j < stop:
+        end = right if left <= j < right else j + 1
+        kernels.divide(source + (j - first) * step, height * columns_counted(g, j),
+                       to + (j - first) * step, (end - j) * channels)
+        j = end
+
+
+# The windows of a max pool or an average pool at x, where the driver says what of them there is.
+cdef inline void compute(const Pool *s, const char *x, const fc_windows *windows,
+                         Py_ssize_t divisor, char *out, uint8_t *codes) noexcept nogil:
+    if s.average != NULL:
+        s.average.sum_windows(x, windows, divisor, out)
+    elif s.coded:
+        s.maximum.max_codes(x, windows, out, codes)
     else:
-        s.average.sum_window(rows, count, columns, stride, dilation, out, outputs)
+        s.maximum.max_windows(x, windows, out)
 
 
 cdef inline int useful_threads(const Geometry *g, int threads) noexcept nogil:

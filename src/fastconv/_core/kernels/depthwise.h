@@ -3,7 +3,7 @@
  * depthwise:          out[p, j] = sum_k w[k, j] * x[p + tap k, j]     lanes over channels j
  * depthwise_planes:   out[p, j] = sum_k w[k] * x[p + tap k, j]        lanes over pixels j of row p
  * depthwise_gradient: sums[k, j] += sum_{i, p} grad[i, p, j] * x[i, p + tap k, j]
- * spread:             to[p, k, j] = x[p, index[k, j]]
+ * spread_groups:      to[p, k, j] = x[p, index[k, j]]
  *
  * A tile is one vector of some pixels, or of some rows of a plane.  Every product needs an x of its
  * own, so loads are what limits: three taps that are neighbours, along p, take each vector of x once
@@ -220,8 +220,9 @@ static void NAME(depthwise_gradient)(const fc_pixels *x, const fc_pixels *grad, 
 #undef SOME
 }
 
-static void NAME(spread)(const void *source, ptrdiff_t pixel, ptrdiff_t pixels, ptrdiff_t window,
-                         const void *indices, ptrdiff_t count, void *target) {
+static void NAME(spread_groups)(const void *source, ptrdiff_t pixel, ptrdiff_t pixels,
+                                ptrdiff_t window, const void *indices, ptrdiff_t count,
+                                void *target) {
     for (ptrdiff_t k = 0; k < count; k++) {
         const T *from = source;
         T *to = (T *)target + k * VL;

@@ -38,13 +38,21 @@ typedef struct {
     ptrdiff_t row, step;
 } fc_pixels;
 
-/* Windows of a max pool whose taps have numbers of a byte: output (p, q), p < pixels, q < count, is
- * the maximum over r < kernel_h, s < kernel_w of rows[r][p * advance + q * step + s * spread].  Its
- * code is first + r * pitch + s of the first maximum; FC_NO_TAP with relu, unless it is above 0. */
+/* Windows of a pool, see windows.h: outputs (p, q), p < pixels, q < count, lie one after the other,
+ * their taps at x[p * advance + r * row + c], c = q * step + s * spread - left in 0..width-1.
+ * `ahead` is how far from x to ask for lines, or 0.  Of a max pool with codes, tap (r, s) has
+ * first + r * pitch + s; with relu, FC_NO_TAP is that of maxima that are not above 0. */
 typedef struct {
-    ptrdiff_t kernel_h, kernel_w, first, pitch, step, spread, pixels, advance, count;
+    ptrdiff_t kernel_h, kernel_w, row, spread, step, left, width;
+    ptrdiff_t pixels, advance, count, ahead, first, pitch;
     int relu;
 } fc_windows;
+
+/* A row of an average pool's gradient, see spread.h; kernel_w and stride are FC_SPREAD at most */
+enum { FC_SPREAD = 64 };
+typedef struct {
+    ptrdiff_t kernel_w, stride, dilation, left, pixels, channels;
+} fc_spread;
 
 /* the number that is no tap's: no gradient passes */
 enum { FC_NO_TAP = 255 };
@@ -142,15 +150,16 @@ typedef struct {
                                ptrdiff_t channels);
     /* to[(p * count + k) * lanes + j] = x[p * pixel + index[k * lanes + j]], of which `window`
      * elements are read; j < lanes, p < pixels.  Indices are integers of the itemsize */
-    void (*spread)(const void *x, ptrdiff_t pixel, ptrdiff_t pixels, ptrdiff_t window,
-                   const void *index, ptrdiff_t count, void *to);
+    void (*spread_groups)(const void *x, ptrdiff_t pixel, ptrdiff_t pixels, ptrdiff_t window,
+                          const void *index, ptrdiff_t count, void *to);
 
-    /* average pools; out[q] = sum over r < kh, s < kw of rows[r][q * step + s * spread] */
-    void (*sum_window)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t step,
-                       ptrdiff_t spread, void *out, ptrdiff_t count);
-    /* to[q] = from[q] / (height * widths[q * width_step]) */
-    void (*divide)(const void *from, ptrdiff_t height, const ptrdiff_t *widths,
-                   ptrdiff_t width_step, void *to, ptrdiff_t count);
+    /* average pools: out = the sums over windows / divisor, unless that is 0 */
+    void (*sum_windows)(const void *x, const fc_windows *windows, ptrdiff_t divisor, void *out);
+    /* to[q] = from[q] / divisor */
+    void (*divide)(const void *from, ptrdiff_t divisor, void *to, ptrdiff_t count);
+    /* to[z * channels + c] = sum over the taps that reach pixel z of from[j * channels + c] of their
+     * outputs j; reads up to two vectors past the last of them */
+    void (*spread)(const void *from, const fc_spread *row, void *to);
 
     /* F(4x4, 3x3), see winograd.h; position p = 0..35 is `plane` elements after the one before, and
      * all but `winograd_output` write whole vectors.  NULL for integers.
@@ -218,16 +227,15 @@ typedef struct {
     /* best[q] = max(best[q], from[q * step]); code[q] = tap where that changed it */
     void (*fold)(const void *from, ptrdiff_t step, void *best, int64_t *code, ptrdiff_t count,
                  int64_t tap);
-    /* out[q] = max over r < kh, s < kw of rows[r][q * step + s * spread] */
-    void (*max_window)(const void *const *rows, ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t step,
-                       ptrdiff_t spread, void *out, ptrdiff_t count);
-    /* out[p * count + q] and codes of the same: the maxima of windows, and which taps they are */
-    void (*max_codes)(const void *const *rows, const fc_windows *windows, void *out,
-                      uint8_t *codes);
-    /* to[index[q] * to_step + q * lane_step] += grad[q]; returns how many indices lie outside of
-     * 0..size-1, and leaves those out */
-    ptrdiff_t (*scatter_indices)(const void *grad, const int64_t *index, ptrdiff_t count,
-                                 int64_t size, void *to, ptrdiff_t to_step, ptrdiff_t lane_step);
+    /* out = the maxima of windows */
+    void (*max_windows)(const void *x, const fc_windows *windows, void *out);
+    /* and which taps they are */
+    void (*max_codes)(const void *x, const fc_windows *windows, void *out, uint8_t *codes);
+    /* to = 0, to[(k * size + index[n]) * channels + c] += grad[n] for n = (k * count + q) * channels
+     * + c; k < planes, q < count, c < channels; returns how many indices lie outside of 0..size-1,
+     * and leaves those out */
+    ptrdiff_t (*scatter_indices)(const void *grad, const int64_t *index, ptrdiff_t planes,
+                                 ptrdiff_t count, ptrdiff_t channels, ptrdiff_t size, void *to);
 } fc_max_kernels;
 
 /* What one unit, compiled for one ISA, offers. */

@@ -97,9 +97,10 @@
      .depthwise = NAME(depthwise),                                                                 \
      .depthwise_planes = NAME(depthwise_planes),                                                   \
      .depthwise_gradient = NAME(depthwise_gradient),                                               \
-     .spread = NAME(spread),                                                                       \
-     .sum_window = NAME(sum_window),                                                               \
+     .spread_groups = NAME(spread_groups),                                                         \
+     .sum_windows = NAME(sum_windows),                                                             \
      .divide = NAME(divide),                                                                       \
+     .spread = NAME(spread),                                                                       \
      .sum_shares = NAME(sum_shares),                                                               \
      .share_windows = NAME(share_windows),                                                         \
      .share_pairs = NAME(share_pairs),                                                             \
@@ -110,7 +111,7 @@
      .fill_lowest = NAME(fill_lowest),                                                             \
      .start = NAME(start),                                                                         \
      .fold = NAME(fold),                                                                           \
-     .max_window = NAME(max_window),                                                               \
+     .max_windows = NAME(max_windows),                                                             \
      .max_codes = NAME(max_codes),                                                                 \
      .scatter_indices = NAME(scatter_indices)}
 
@@ -122,7 +123,6 @@
 #define INTEGER 0
 #include "conv_kernels.h"
 #include "maximum.h"
-#include "codes.h"
 static const fc_kernels kernels_f32 = KERNELS;
 static const fc_max_kernels max_f32 = MAX_KERNELS;
 #include "next_dtype.h"
@@ -135,7 +135,6 @@ static const fc_max_kernels max_f32 = MAX_KERNELS;
 #define INTEGER 0
 #include "conv_kernels.h"
 #include "maximum.h"
-#include "codes.h"
 static const fc_kernels kernels_f64 = KERNELS;
 static const fc_max_kernels max_f64 = MAX_KERNELS;
 #include "next_dtype.h"
@@ -150,7 +149,6 @@ static const fc_max_kernels max_f64 = MAX_KERNELS;
 #define INTEGER 1
 #include "conv_kernels.h"
 #include "maximum.h"
-#include "codes.h"
 static const fc_kernels kernels_i64 = KERNELS;
 static const fc_max_kernels max_i64 = MAX_KERNELS;
 #include "next_dtype.h"
@@ -159,8 +157,8 @@ static const fc_max_kernels max_i64 = MAX_KERNELS;
 #define T int8_t
 #define SUM_T uint8_t
 #define LOWEST INT8_MIN
+#include "windows.h"
 #include "maximum.h"
-#include "codes.h"
 static const fc_max_kernels max_i8 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -168,8 +166,8 @@ static const fc_max_kernels max_i8 = MAX_KERNELS;
 #define T int16_t
 #define SUM_T uint16_t
 #define LOWEST INT16_MIN
+#include "windows.h"
 #include "maximum.h"
-#include "codes.h"
 static const fc_max_kernels max_i16 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -177,8 +175,8 @@ static const fc_max_kernels max_i16 = MAX_KERNELS;
 #define T int32_t
 #define SUM_T uint32_t
 #define LOWEST INT32_MIN
+#include "windows.h"
 #include "maximum.h"
-#include "codes.h"
 static const fc_max_kernels max_i32 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -186,8 +184,8 @@ static const fc_max_kernels max_i32 = MAX_KERNELS;
 #define T uint8_t
 #define SUM_T uint8_t
 #define LOWEST 0
+#include "windows.h"
 #include "maximum.h"
-#include "codes.h"
 static const fc_max_kernels max_u8 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -195,8 +193,8 @@ static const fc_max_kernels max_u8 = MAX_KERNELS;
 #define T uint16_t
 #define SUM_T uint16_t
 #define LOWEST 0
+#include "windows.h"
 #include "maximum.h"
-#include "codes.h"
 static const fc_max_kernels max_u16 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -204,8 +202,8 @@ static const fc_max_kernels max_u16 = MAX_KERNELS;
 #define T uint32_t
 #define SUM_T uint32_t
 #define LOWEST 0
+#include "windows.h"
 #include "maximum.h"
-#include "codes.h"
 static const fc_max_kernels max_u32 = MAX_KERNELS;
 #include "next_dtype.h"
 
@@ -213,8 +211,8 @@ static const fc_max_kernels max_u32 = MAX_KERNELS;
 #define T uint64_t
 #define SUM_T uint64_t
 #define LOWEST 0
+#include "windows.h"
 #include "maximum.h"
-#include "codes.h"
 static const fc_max_kernels max_u64 = MAX_KERNELS;
 #include "next_dtype.h"
 
