@@ -1,5 +1,36 @@
-"""ONNX: operators for its ReferenceEvaluator, and a backend of its own."""
+"""ONNX: operators for its ReferenceEvaluator, and a backend of its own.
 
+`ops` are for ``onnx.reference.ReferenceEvaluator(model, new_ops=ops)``; `FastconvBackend` and the
+functions of its methods are what `onnx.backend.base` describes.
+
+windows        attributes: where a window goes
+convolution, pooling, normalization    operators on arrays of any number of axes
+operators      the same as classes for the evaluator
+graph          a model's nodes and constants, those folded that can be
+fusion         nodes that become one
+steps          compiled nodes
+placement      what may write where
+backend        models prepared and run
+"""
+
+from .backend import (
+    FastconvBackend,
+    FastconvModel,
+    is_compatible,
+    prepare,
+    run_model,
+    run_node,
+    supports_device,
+)
 from .operators import ops
 
-__all__ = ["ops"]
+__all__ = [
+    "FastconvBackend",
+    "FastconvModel",
+    "is_compatible",
+    "ops",
+    "prepare",
+    "run_model",
+    "run_node",
+    "supports_device",
+]

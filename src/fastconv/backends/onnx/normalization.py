@@ -1,7 +1,8 @@
-"""BatchNormalization and LRN on NumPy arrays."""
+"""BatchNormalization, LRN and Softmax on NumPy arrays."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,6 +85,25 @@ def local_response(x: Array, attributes: Attributes) -> Array:
         np.exp(y, out=y)
         y *= x
     return y.astype(x.dtype, copy=False)
+
+
+def softmax(x: Array, axis: int | None, version: int, logarithm: bool) -> Array:
+    """Return Softmax's output, or LogSoftmax's.
+
+    Before version 13 all axes from `axis` on are one, 1 by default; since then it is the last one.
+    """
+    if axis is None:
+        axis = 1 if version < 13 else -1
+    if not -x.ndim <= axis <= x.ndim:
+        rule = f"an axis of X of shape {x.shape}"
+        raise value_error("Softmax", "axis", rule, describe(axis))
+    if version < 13:
+        flat = x.reshape(math.prod(x.shape[: axis % max(x.ndim, 1)]), -1)
+        return softmax(flat, 1, 13, logarithm).reshape(x.shape)
+    y = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+    powers = np.exp(y, out=None if logarithm else y)
+    total = powers.sum(axis=axis, keepdims=True)
+    return np.subtract(y, np.log(total), out=y) if logarithm else np.divide(y, total, out=y)
 
 
 class Affine:

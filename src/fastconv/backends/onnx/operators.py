@@ -116,8 +116,27 @@ class LRN(OpRun):
         return (normalization.local_response(x, attributes),)
 
 
+class Softmax(OpRun):
+    """See `normalization.softmax`: onnx's own is that of version 13 for all versions."""
+
+    logarithm = False
+
+    def _run(self, x: Any, **attributes: Any) -> Arrays:
+        # what is in `attributes` where the node has none is the newest version's default
+        given = [one.i for one in self.onnx_node.attribute if one.name == "axis"]
+        version = self.run_params["opsets"][self.onnx_node.domain]
+        axis = attributes["axis"] if given or version >= 13 else None
+        return (normalization.softmax(x, axis, version, self.logarithm),)
+
+
+class LogSoftmax(Softmax):
+    """Its logarithm."""
+
+    logarithm = True
+
+
 ops: list[type[OpRun]] = [
     *(Conv, ConvTranspose, ConvInteger, QLinearConv),
     *(MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool),
-    *(BatchNormalization, LRN, Relu),
+    *(BatchNormalization, LRN, Relu, Softmax, LogSoftmax),
 ]

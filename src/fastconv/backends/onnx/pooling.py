@@ -2,7 +2,7 @@
 
 The last two axes go through the engine at once. Each one before them follows as the rows of an
 image of its own: a maximum of maxima is the maximum, and as an average's divisor is the product
-of one a axis, so is an average of averages the average.
+of one an axis, so is an average of averages the average.
 """
 
 from __future__ import annotations
@@ -67,6 +67,12 @@ def average_pool(x: Array, attributes: Attributes, out: Array | None = None) -> 
         y = _average(rows, *_one(window, axis), ceil_mode, padding_counts)
     y = y.reshape(*x.shape[:2], *_places(window, x, ceil_mode))
     return y.astype(x.dtype, copy=False)
+
+
+def out_shape(op: str, x: Array, attributes: Attributes) -> tuple[int, ...]:
+    """Return the shape of MaxPool's or AveragePool's output."""
+    places = _places(_window(op, x, attributes), x, bool(attributes.get("ceil_mode")))
+    return *x.shape[:2], *places
 
 
 def global_max_pool(x: Array) -> Array:
