@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,10 @@ from .windows import Window, auto_pad_of, check_rank, pairs, shared, sizes, wind
 
 Array = NDArray[Any]
 Attributes = Mapping[str, Any]
+# Asked for memory of a shape and dtype, it says where the result has to go, if it has to.
+Target = Callable[[tuple[int, ...], np.dtype], "Array | None"]
+
+_MOST_SHAPES = 64  # of images, that a convolution remembers what to do with
 
 
 def conv(x: Array, w: Array, bias: Array | None, attributes: Attributes, op: str = "Conv") -> Array:
@@ -40,27 +44,23 @@ class Convolution:
     def __init__(
         self, w: Array, bias: Array | None, attributes: Attributes, relu: bool = False
     ) -> None:
-        self.w, self._bias, self._attributes = w, bias, attributes
+        self._w, self._bias, self._attributes = w, bias, attributes
         self._activation = "relu" if relu else None
         self._groups = attributes.get("group") or 1
         self._prepared: dict[tuple[object, ...], PreparedConv2D] = {}
+        self._known: dict[tuple[int, ...], tuple[Window, PreparedConv2D, tuple[int, ...]]] = {}
 
     def prepare(self, x_shape: tuple[int, ...]) -> None:
         """Pack the weights for images of a shape."""
         if len(x_shape) == 4:
-            window = window_of("Conv", x_shape[2:], self.w.shape[2:], self._attributes)
+            window = window_of("Conv", x_shape[2:], self._w.shape[2:], self._attributes)
             self._weights(window, x_shape)
 
-    def out_shape(self, x: Array) -> tuple[int, ...]:
-        """Return the shape of the output for these images."""
-        window = _checked("Conv", x, self.w, self._attributes)
-        places = window.outputs(_spatial(x))
-        return x.shape[0], self.w.shape[0], *(places[-1:] if x.ndim == 3 else places)
-
-    def __call__(self, x: Array, out: Array | None = None) -> Array:
-        """Return the operator's output; `out` is for two spatial axes alone."""
-        window = _checked("Conv", x, self.w, self._attributes)
-        run = self._weights(window)
+    def __call__(self, x: Array, target: Target | None = None) -> Array:
+        """Return the operator's output, where `target` says for its shape and dtype."""
+        known = self._known.get(x.shape)
+        window, run, out_shape = known or self._know(x)
+        out = None if target is None else target(out_shape, x.dtype)
         if x.ndim == 4:
             return run(x, out)
         y = _volumes(run(_images(x, window)), x, window)
@@ -68,12 +68,22 @@ class Convolution:
             out[...] = y
         return y if out is None else out
 
+    def _know(self, x: Array) -> tuple[Window, PreparedConv2D, tuple[int, ...]]:
+        window = _checked("Conv", x, self._w, self._attributes)
+        places = window.outputs(_spatial(x))
+        out_shape = x.shape[0], self._w.shape[0], *(places[-1:] if x.ndim == 3 else places)
+        known = window, self._weights(window), out_shape
+        if len(self._known) >= _MOST_SHAPES:
+            self._known.clear()
+        self._known[x.shape] = known
+        return known
+
     def _weights(self, window: Window, x_shape: tuple[int, ...] | None = None) -> PreparedConv2D:
         plane = _plane(window)
         found = self._prepared.get(plane)
         if found is None:
             found = prepare_conv2d(
-                *(_kernels(self.w), self._bias, *plane, self._groups),
+                *(_kernels(self._w), self._bias, *plane, self._groups),
                 activation=self._activation,
                 x_shape=x_shape,
             )
