@@ -9,7 +9,7 @@ operators      the same as classes for the evaluator
 graph          a model's nodes and constants, those folded that can be
 fusion         nodes that become one
 steps          compiled nodes
-placement      what may write where
+layout         images between steps: channels last in memory
 backend        models prepared and run
 """
 

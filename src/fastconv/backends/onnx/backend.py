@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,8 +15,7 @@ from ...errors import describe, type_error, value_error
 from ...memory import Recycler
 from .fusion import fuse
 from .graph import Graph, shape_of
-from .placement import Arenas, routes
-from .steps import step_of
+from .steps import plan_memory, step_of
 
 _LARGEST_CHECKED = 2**31 - 1  # bytes: larger messages protobuf can't hand to the checker
 
@@ -31,12 +29,10 @@ class FastconvModel(BackendRep):
         graph.drop_identities()
         fuse(graph)
         graph.drop_unread()
-        steps = [step_of(node, graph) for node in graph.nodes]
-        plan = routes(steps, graph)
-        # Constants that went into a step are not read any more.
-        graph.drop_unread()
+        self._steps = [step_of(node, graph) for node in graph.nodes]
+        graph.drop_unread()  # constants that went into steps
+        plan_memory(self._steps, graph)
         self._graph = graph
-        self._steps = [*zip(steps, plan, strict=True)]
         self._declared = {value.name: value for value in graph.inputs}
         self._results = namedtupledict("Outputs", graph.outputs)
         self._memory = Recycler()
@@ -66,31 +62,28 @@ class FastconvModel(BackendRep):
             The outputs, in the model's order; by name too, as ``outputs["name"]``.
         """
         values = {**self._graph.constants, "": None, **self._checked_inputs(inputs)}
-        arenas: Arenas = {}
         with self._memory.use():
-            for step, route in self._steps:
-                arrays = [values[name] for name in step.node.inputs]
-                target = functools.partial(route.target, arrays, arenas)
+            for step in self._steps:
+                node = step.node
                 try:
-                    results = step.run(arrays, target, values.copy)
+                    results = step.run([values[name] for name in node.inputs], values.copy)
                 except Exception as error:
-                    _say_where(error, step.node.op, step.node.name or step.node.outputs[0])
+                    _say_where(error, node.op, node.name or node.outputs[0])
                     raise
-                values.update(zip(step.node.outputs, results, strict=False))
-                del arrays, target, results
-                for name in route.frees:
+                values.update(zip(node.outputs, results, strict=False))
+                del results
+                for name in step.frees:
                     del values[name]
-                if route.root is not None:
-                    arenas.pop(route.root, None)
-            given = self._graph.constants.keys() | self._declared.keys()
-            # The caller may write to a result: what stays ours, or is an input, is copied.
-            outputs = [
-                np.array(values[name])
-                if name in given and isinstance(values[name], np.ndarray)
-                else values[name]
-                for name in self._graph.outputs
-            ]
+            outputs = [self._result(name, values[name]) for name in self._graph.outputs]
         return self._results(*outputs)
+
+    def _result(self, name: str, value: Any) -> Any:
+        """Return an output in C order; what stays ours, or is the caller's, as a copy."""
+        if not isinstance(value, np.ndarray):
+            return value
+        if name in self._graph.constants or name in self._declared:
+            return value.copy()
+        return np.asarray(value, order="C")
 
     def _checked_inputs(self, inputs: Any) -> dict[str, Any]:
         names = self.input_names

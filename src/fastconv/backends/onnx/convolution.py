@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 
 from ...errors import describe, value_error
 from ...ops import PreparedConv2D, conv2d, conv_transpose2d, prepare_conv2d
+from .layout import channels_last, channels_second
 from .windows import Window, auto_pad_of, check_rank, pairs, shared, sizes, window_of
 
 Array = NDArray[Any]
 Attributes = Mapping[str, Any]
-# Asked for memory of a shape and dtype, it says where the result has to go, if it has to.
-Target = Callable[[tuple[int, ...], np.dtype], "Array | None"]
-
 _MOST_SHAPES = 64  # of images, that a convolution remembers what to do with
 
 
@@ -39,7 +37,10 @@ def conv(x: Array, w: Array, bias: Array | None, attributes: Attributes, op: str
 
 
 class Convolution:
-    """Conv whose weights are known: packed once for each padding that an image's shape asks for."""
+    """Conv whose weights are known, packed once for each padding that an image's shape asks for.
+
+    With two spatial axes channels are last in memory, here and in what is returned, see `layout`.
+    """
 
     def __init__(
         self, w: Array, bias: Array | None, attributes: Attributes, relu: bool = False
@@ -48,31 +49,26 @@ class Convolution:
         self._activation = "relu" if relu else None
         self._groups = attributes.get("group") or 1
         self._prepared: dict[tuple[object, ...], PreparedConv2D] = {}
-        self._known: dict[tuple[int, ...], tuple[Window, PreparedConv2D, tuple[int, ...]]] = {}
+        self._known: dict[tuple[int, ...], tuple[Window, PreparedConv2D]] = {}
 
     def prepare(self, x_shape: tuple[int, ...]) -> None:
         """Pack the weights for images of a shape."""
-        if len(x_shape) == 4:
+        if len(x_shape) == self._w.ndim == 4:
             window = window_of("Conv", x_shape[2:], self._w.shape[2:], self._attributes)
-            self._weights(window, x_shape)
+            samples, channels, *plane = x_shape
+            self._weights(window, (samples, *plane, channels))
 
-    def __call__(self, x: Array, target: Target | None = None) -> Array:
-        """Return the operator's output, where `target` says for its shape and dtype."""
+    def __call__(self, x: Array) -> Array:
+        """Return the operator's output."""
         known = self._known.get(x.shape)
-        window, run, out_shape = known or self._know(x)
-        out = None if target is None else target(out_shape, x.dtype)
+        window, run = known or self._know(x)
         if x.ndim == 4:
-            return run(x, out)
-        y = _volumes(run(_images(x, window)), x, window)
-        if out is not None:
-            out[...] = y
-        return y if out is None else out
+            return channels_second(run(channels_last(x)))
+        return _volumes(run(_images(x, window)), x, window)
 
-    def _know(self, x: Array) -> tuple[Window, PreparedConv2D, tuple[int, ...]]:
+    def _know(self, x: Array) -> tuple[Window, PreparedConv2D]:
         window = _checked("Conv", x, self._w, self._attributes)
-        places = window.outputs(_spatial(x))
-        out_shape = x.shape[0], self._w.shape[0], *(places[-1:] if x.ndim == 3 else places)
-        known = window, self._weights(window), out_shape
+        known = window, self._weights(window)
         if len(self._known) >= _MOST_SHAPES:
             self._known.clear()
         self._known[x.shape] = known
@@ -82,9 +78,12 @@ class Convolution:
         plane = _plane(window)
         found = self._prepared.get(plane)
         if found is None:
+            last = self._w.ndim == 4
             found = prepare_conv2d(
-                *(_kernels(self._w), self._bias, *plane, self._groups),
+                self._w.transpose(2, 3, 1, 0) if last else _kernels(self._w),
+                *(self._bias, *plane, self._groups),
                 activation=self._activation,
+                data_format="NHWC" if last else "NCHW",
                 x_shape=x_shape,
             )
             found = self._prepared.setdefault(plane, found)

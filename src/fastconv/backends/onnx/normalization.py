@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import describe, value_error
-from ...ops import PreparedConv2D, avg_pool2d, prepare_conv2d
+from ...ops import avg_pool2d, prepare_conv2d
+from .layout import channels_last, channels_second
 
 Array = NDArray[Any]
 Attributes = Mapping[str, Any]
@@ -113,21 +114,18 @@ class Affine:
     """
 
     def __init__(self, factor: Array, offset: Array, relu: bool, dtype: np.dtype) -> None:
-        w = factor.reshape(-1, 1, 1, 1).astype(np.promote_types(dtype, np.float32))
-        self._run: PreparedConv2D = prepare_conv2d(
-            *(w, offset.astype(w.dtype), 1, 0, 1, len(w)), activation="relu" if relu else None
+        w = factor.reshape(1, 1, 1, -1).astype(np.promote_types(dtype, np.float32))
+        self._run = prepare_conv2d(
+            *(w, offset.astype(w.dtype), 1, 0, 1, factor.size),
+            activation="relu" if relu else None,
+            data_format="NHWC",
         )
-        self._dtype = dtype
 
-    def __call__(self, x: Array, out: Array | None = None) -> Array:
-        """Return the result, in `out` if it is given."""
-        if x.ndim == 4 and x.dtype.itemsize >= 4:
-            return self._run(x, out)
-        y = self._run(x.reshape(*x.shape[:2], 1, -1)).reshape(x.shape)
-        y = y.astype(x.dtype, copy=False)
-        if out is not None:
-            out[...] = y
-        return y if out is None else out
+    def __call__(self, x: Array) -> Array:
+        """Return the result, with channels last in memory."""
+        images = x if x.ndim == 4 else x.reshape(*x.shape[:2], 1, -1)
+        y = channels_second(self._run(channels_last(images)))
+        return y.reshape(x.shape).astype(x.dtype, copy=False)
 
 
 def _statistics_axes(

@@ -15,17 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...ops import avg_pool2d, max_pool2d
+from .layout import channels_last, channels_second
 from .windows import Window, check_rank, window_of
 
 Array = NDArray[Any]
 Attributes = Mapping[str, Any]
 
 
-def max_pool(x: Array, attributes: Attributes, out: Array | None = None) -> Array:
-    """Return the maxima; `out` is for two spatial axes alone."""
+def max_pool(x: Array, attributes: Attributes) -> Array:
+    """Return the maxima, of one image's plane in the layout that x has in memory."""
     window, ceil_mode = _window("MaxPool", x, attributes), bool(attributes.get("ceil_mode"))
     if x.ndim == 4:
-        return max_pool2d(x, *_plane(window), ceil_mode, out=out)
+        if x.flags.c_contiguous:
+            return max_pool2d(x, *_plane(window), ceil_mode)
+        y = max_pool2d(channels_last(x), *_plane(window), ceil_mode, data_format="NHWC")
+        return channels_second(y)
     y = max_pool2d(_planes(x), *_plane(window), ceil_mode)
     for axis in reversed(range(x.ndim - 4)):
         y = max_pool2d(_rows(y, x.shape, axis), *_one(window, axis), ceil_mode)
@@ -52,13 +56,16 @@ def max_pool_with_indices(x: Array, attributes: Attributes) -> tuple[Array, Arra
     return y.reshape(at.shape), at
 
 
-def average_pool(x: Array, attributes: Attributes, out: Array | None = None) -> Array:
-    """Return the averages; `out` is for two spatial axes alone."""
+def average_pool(x: Array, attributes: Attributes) -> Array:
+    """Return the averages, of one image's plane in the layout that x has in memory."""
     window = _window("AveragePool", x, attributes)
     ceil_mode = bool(attributes.get("ceil_mode"))
     padding_counts = bool(attributes.get("count_include_pad"))
     if x.ndim == 4:
-        return _average(x, *_plane(window), ceil_mode, padding_counts, out=out)
+        if x.flags.c_contiguous:
+            return _average(x, *_plane(window), ceil_mode, padding_counts)
+        last = channels_last(x)
+        return channels_second(_average(last, *_plane(window), ceil_mode, padding_counts, "NHWC"))
     # halves are rounded once, at the end
     y = _planes(x) if x.ndim == 3 or x.dtype.itemsize >= 4 else _planes(x).astype(np.float32)
     y = _average(y, *_plane(window), ceil_mode, padding_counts)
@@ -67,12 +74,6 @@ def average_pool(x: Array, attributes: Attributes, out: Array | None = None) -> 
         y = _average(rows, *_one(window, axis), ceil_mode, padding_counts)
     y = y.reshape(*x.shape[:2], *_places(window, x, ceil_mode))
     return y.astype(x.dtype, copy=False)
-
-
-def out_shape(op: str, x: Array, attributes: Attributes) -> tuple[int, ...]:
-    """Return the shape of MaxPool's or AveragePool's output."""
-    places = _places(_window(op, x, attributes), x, bool(attributes.get("ceil_mode")))
-    return *x.shape[:2], *places
 
 
 def global_max_pool(x: Array) -> Array:
@@ -85,10 +86,10 @@ def global_average_pool(x: Array) -> Array:
     """Return the average of every channel."""
     check_rank("GlobalAveragePool", x.shape)
     dtype = np.float32 if x.dtype.itemsize < 4 else x.dtype
-    # along the last axis NumPy adds in pairs, which keeps the error small
-    flat = np.ascontiguousarray(x).reshape(*x.shape[:2], -1)
-    y = flat.mean(axis=2, dtype=dtype).astype(x.dtype, copy=False)
-    return y.reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
+    y = x
+    for axis in reversed(range(2, x.ndim)):  # one after the other: short chains of additions
+        y = y.mean(axis=axis, dtype=dtype, keepdims=True)
+    return y.astype(x.dtype, copy=False)
 
 
 def _average(
@@ -99,11 +100,10 @@ def _average(
     dilation: Any,
     ceil_mode: bool,
     padding_counts: bool,
-    out: Array | None = None,
+    data_format: str = "NCHW",
 ) -> Array:
-    return avg_pool2d(
-        *(x, kernel, stride, padding, ceil_mode, padding_counts), dilation=dilation, out=out
-    )
+    sizes = kernel, stride, padding, ceil_mode, padding_counts
+    return avg_pool2d(x, *sizes, dilation=dilation, data_format=data_format)
 
 
 def _window(op: str, x: Array, attributes: Attributes) -> Window:

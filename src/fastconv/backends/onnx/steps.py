@@ -15,11 +15,6 @@ from .graph import Graph, Node
 from .operators import ops
 
 Array = NDArray[Any]
-Target = convolution.Target
-
-_FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
-
-
 class Step:
     """One node.
 
@@ -28,17 +23,21 @@ class Step:
     fresh : bool
         Whether its results share no memory with its inputs.
     overwrites : bool
-        Whether its result may take the memory of an input of the same shape and dtype.
-    places : bool
-        Whether it can put its result where `Target` says.
+        Whether its result may take the memory of one of the first two inputs.
+    spare : tuple of int
+        Which inputs it may overwrite.
+    frees : tuple of str
+        What is read no more after it.
     """
 
-    fresh, overwrites, places = True, False, False
+    fresh, overwrites = True, False
+    spare: tuple[int, ...] = ()
+    frees: tuple[str, ...] = ()
 
     def __init__(self, node: Node) -> None:
         self.node = node
 
-    def run(self, arrays: list[Any], target: Target, context: Callable[[], dict]) -> Sequence[Any]:
+    def run(self, arrays: list[Any], context: Callable[[], dict]) -> Sequence[Any]:
         """Return the results; `context` gives all values by name, for subgraphs."""
         raise NotImplementedError
 
@@ -51,42 +50,31 @@ class Reference(Step):
         self.fresh = isinstance(node.run, tuple(ops))
         self._needs_context = node.run.need_context()
 
-    def run(self, arrays: list[Any], target: Target, context: Callable[[], dict]) -> Sequence[Any]:
+    def run(self, arrays: list[Any], context: Callable[[], dict]) -> Sequence[Any]:
         if self._needs_context:
             return self.node.run.run(*arrays, context=context())
         return self.node.run.run(*arrays)
 
 
-class Convolution(Step):
-    """Conv with constant weights, packed."""
+class Call(Step):
+    """A function of the first input."""
 
-    places = True
-
-    def __init__(self, node: Node, graph: Graph) -> None:
+    def __init__(self, node: Node, function: Callable[[Array], Array]) -> None:
         super().__init__(node)
-        w, bias = (graph.constant(name) for name in [*node.inputs[1:], ""][:2])
-        assert w is not None
-        relu = bool(node.attributes.get("relu"))
-        self._call = convolution.Convolution(w, bias, node.attributes, relu)
-        shape = graph.shapes.get(node.inputs[0])
-        if shape is not None and None not in shape and len(shape) == w.ndim:
-            self._call.prepare(shape)  # type: ignore[arg-type]
-        node.inputs = node.inputs[:1]
+        self._function = function
 
-    def run(self, arrays: list[Any], target: Target, context: Callable[[], dict]) -> Sequence[Any]:
-        return (self._call(arrays[0], target),)
+    def run(self, arrays: list[Any], context: Callable[[], dict]) -> Sequence[Any]:
+        return (self._function(arrays[0]),)
 
 
 class Affine(Step):
     """A factor and an offset a channel, and perhaps a relu."""
 
-    places = True
-
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._calls: dict[np.dtype, normalization.Affine] = {}
 
-    def run(self, arrays: list[Any], target: Target, context: Callable[[], dict]) -> Sequence[Any]:
+    def run(self, arrays: list[Any], context: Callable[[], dict]) -> Sequence[Any]:
         (x,) = arrays
         call = self._calls.get(x.dtype)
         if call is None:
@@ -94,62 +82,37 @@ class Affine(Step):
             relu = bool(values.get("relu"))
             call = normalization.Affine(values["factor"], values["offset"], relu, x.dtype)
             self._calls[x.dtype] = call
-        return (call(x, target(x.shape, x.dtype)),)
-
-
-class Pool(Step):
-    """MaxPool without indices, or AveragePool."""
-
-    places = True
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(node)
-        self._pool = pooling.max_pool if node.op == "MaxPool" else pooling.average_pool
-
-    def run(self, arrays: list[Any], target: Target, context: Callable[[], dict]) -> Sequence[Any]:
-        x, attributes = arrays[0], self.node.attributes
-        out = None
-        if x.ndim == 4:
-            out = target(pooling.out_shape(self.node.op, x, attributes), x.dtype)
-        return (self._pool(x, attributes, out),)
+        return (call(x),)
 
 
 class Elementwise(Step):
-    """A function of NumPy with `out`, of any number of arrays, from left to right."""
+    """A function of NumPy with `out`, of one array or of any number, from left to right."""
 
-    overwrites = places = True
+    overwrites = True
 
     def __init__(self, node: Node, function: Callable[..., Array]) -> None:
         super().__init__(node)
         self._function = function
 
-    def run(self, arrays: list[Any], target: Target, context: Callable[[], dict]) -> Sequence[Any]:
-        first = arrays[0]
-        shape, dtype = first.shape, first.dtype
-        for other in arrays[1:]:
-            if other.dtype != dtype:
-                raise TypeError(
-                    f"{self.node.op}: the inputs must be of one dtype, got {dtype}, {other.dtype}"
-                )
-            if other.shape != shape:
-                shape = np.broadcast_shapes(shape, other.shape)
-        out = target(shape, dtype)
-        if len(arrays) <= 2:
-            return (np.asarray(self._function(*arrays, out=out)),)
-        y = self._function(arrays[0], arrays[1], out=out if shape == self._shape(arrays) else None)
-        for other in arrays[2:]:
-            y = self._function(y, other, out=y if y.shape == shape else None)
+    def run(self, arrays: list[Any], context: Callable[[], dict]) -> Sequence[Any]:
+        first, *others = arrays
+        for other in others:
+            if other.dtype != first.dtype:
+                rule = f"{self.node.op}: the inputs must be of one dtype"
+                raise TypeError(f"{rule}, got {first.dtype} and {other.dtype}")
+        shape = np.broadcast_shapes(*(array.shape for array in arrays[:2]))
+        out = next((arrays[i] for i in self.spare if arrays[i].shape == shape), None)
+        y = self._function(*arrays[:2], out=out)
+        for other in others[1:]:
+            fits = np.broadcast_shapes(y.shape, other.shape) == y.shape
+            y = self._function(y, other, out=y if fits else None)
         return (np.asarray(y),)
-
-    @staticmethod
-    def _shape(arrays: list[Any]) -> tuple[int, ...]:
-        return np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
 
 
 class Gemm(Step):
     """alpha * a @ b + beta * c by NumPy's BLAS, the sum in place."""
 
-    def run(self, arrays: list[Any], target: Target, context: Callable[[], dict]) -> Sequence[Any]:
+    def run(self, arrays: list[Any], context: Callable[[], dict]) -> Sequence[Any]:
         a, b, c = [*arrays, None][:3]
         values = self.node.attributes
         y = np.dot(a.T if values.get("transA") else a, b.T if values.get("transB") else b)
@@ -161,42 +124,6 @@ class Gemm(Step):
         return (y,)
 
 
-class Concat(Step):
-    """Concat; see `placement` for how its inputs come to be where they belong."""
-
-    places = True
-    # Where the inputs along axis 1 begin and end, if all of them were to be placed.
-    parts: tuple[tuple[int, int], ...] = ()
-    # Whether the inputs lie one behind the other in what is another's memory.
-    is_view = False
-
-    def run(self, arrays: list[Any], target: Target, context: Callable[[], dict]) -> Sequence[Any]:
-        axis = self.node.attributes["axis"]
-        if self.parts and arrays[0].ndim > 1:
-            sizes = {array.shape[:1] + array.shape[2:] for array in arrays}
-            channels = sum(array.shape[1] for array in arrays)
-            shape = arrays[0].shape
-            out = target((shape[0], channels, *shape[2:]), arrays[0].dtype)
-            if out is not None and len(sizes) == 1 and channels == self.parts[-1][1]:
-                views = [out[:, start:stop] for start, stop in self.parts]
-                there = [_same(a, view) for a, view in zip(arrays, views, strict=True)]
-                if all(there) or not self.is_view:
-                    for array, view, done in zip(arrays, views, there, strict=True):
-                        if not done:
-                            view[...] = array
-                    return (out,)
-        return (np.concatenate(arrays, axis),)
-
-
-def _same(a: Array, b: Array) -> bool:
-    """Return whether two arrays are the same memory."""
-    return (
-        a.shape == b.shape
-        and a.strides == b.strides
-        and a.__array_interface__["data"] == b.__array_interface__["data"]
-    )
-
-
 class QuantizedConvolution(Step):
     """ConvInteger and QLinearConv with constant weights, packed."""
 
@@ -206,7 +133,7 @@ class QuantizedConvolution(Step):
         centred = convolution.centred_weights(node.op, w, w_zero)
         self._call = convolution.Convolution(centred, None, node.attributes)
 
-    def run(self, arrays: list[Any], target: Target, context: Callable[[], dict]) -> Sequence[Any]:
+    def run(self, arrays: list[Any], context: Callable[[], dict]) -> Sequence[Any]:
         if self.node.op == "ConvInteger":
             x, _, zero = [*arrays, None, None][:3]
             return (convolution.whole(self._sums(x, zero)),)
@@ -228,8 +155,6 @@ def step_of(node: Node, graph: Graph) -> Step:
     if node.domain == DOMAIN:
         return Affine(node)
     if not node.domain:
-        if is_fixed_convolution(graph, node):
-            return Convolution(node, graph)
         make = _STEPS.get(node.op)
         step = None if make is None else make(node, graph)
         if step is not None:
@@ -237,16 +162,29 @@ def step_of(node: Node, graph: Graph) -> Step:
     return Reference(node)
 
 
+def _convolution(node: Node, graph: Graph) -> Step | None:
+    if not is_fixed_convolution(graph, node):
+        return None
+    w, bias = (graph.constant(name) for name in [*node.inputs[1:], ""][:2])
+    assert w is not None
+    relu = bool(node.attributes.get("relu"))
+    call = convolution.Convolution(w, bias, node.attributes, relu)
+    shape = graph.shapes.get(node.inputs[0])
+    if shape is not None and None not in shape:
+        call.prepare(shape)  # type: ignore[arg-type]
+    node.inputs = node.inputs[:1]
+    return Call(node, call)
+
+
 def _pool(node: Node, graph: Graph) -> Step | None:
-    return Pool(node) if not any(node.outputs[1:]) else None
+    if any(node.outputs[1:]):
+        return None
+    pool = pooling.max_pool if node.op == "MaxPool" else pooling.average_pool
+    return Call(node, functools.partial(pool, attributes=node.attributes))
 
 
 def _gemm(node: Node, graph: Graph) -> Step | None:
     return Gemm(node) if graph.version >= 7 else None
-
-
-def _concat(node: Node, graph: Graph) -> Step | None:
-    return Concat(node) if "axis" in node.attributes else None
 
 
 def _quantized(node: Node, graph: Graph, w_at: int, zero_at: int) -> Step | None:
@@ -290,10 +228,10 @@ def _clip(node: Node, graph: Graph) -> Step | None:
 
 
 _STEPS: dict[str, Callable[[Node, Graph], Step | None]] = {
+    "Conv": _convolution,
     "MaxPool": _pool,
     "AveragePool": _pool,
     "Gemm": _gemm,
-    "Concat": _concat,
     "Relu": functools.partial(_arithmetic, _relu, 1),
     "Add": functools.partial(_arithmetic, np.add, 7),
     "Sub": functools.partial(_arithmetic, np.subtract, 7),
@@ -303,3 +241,30 @@ _STEPS: dict[str, Callable[[Node, Graph], Step | None]] = {
     "ConvInteger": lambda node, graph: _quantized(node, graph, 1, 3),
     "QLinearConv": lambda node, graph: _quantized(node, graph, 3, 5),
 }
+
+
+def plan_memory(steps: Sequence[Step], graph: Graph) -> None:
+    """Tell each step what is read no more after it, and what of that it may overwrite.
+
+    A result may take the memory of an input if no view of that is left: it is an array that a step
+    made, and none but steps that make arrays have read it.
+    """
+    makers = {name: step for step in steps for name in step.node.outputs if name}
+    readers: dict[str, list[Step]] = {}
+    for step in steps:
+        for name in step.node.reads:
+            readers.setdefault(name, []).append(step)
+    kept = {*graph.outputs, *graph.constants}
+
+    def is_spare(name: str, step: Step) -> bool:
+        if name not in makers or name in kept or name in step.node.captured:
+            return False
+        *others, last = readers[name]
+        return makers[name].fresh and last is step and all(other.fresh for other in others)
+
+    for step in steps:
+        names = {*step.node.reads, *filter(None, step.node.outputs)} - kept
+        step.frees = tuple(name for name in names if readers.get(name, [step])[-1] is step)
+        if step.overwrites:
+            inputs = enumerate(step.node.inputs[:2])
+            step.spare = tuple(i for i, name in inputs if is_spare(name, step))
