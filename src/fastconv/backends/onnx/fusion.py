@@ -35,15 +35,45 @@ def fuse(graph: Graph) -> None:
     for node in graph.nodes:
         if id(node) in gone:
             continue
+        if node.op == "Reshape" and not node.domain:
+            gone.update(map(id, _shuffle(graph, node, readers)))
         while _absorb(graph, node, readers, gone):
             pass
     graph.nodes = [node for node in graph.nodes if id(node) not in gone]
 
 
+def _shuffle(graph: Graph, node: Node, readers: dict[str, list[Node]]) -> list[Node]:
+    """Let a Reshape be all of a channel shuffle that it begins; return the nodes that it took in.
+
+    Channels as a matrix of groups by channels, transposed: Reshape, Transpose, Reshape.
+    """
+    nodes = [node]
+    for op in ("Transpose", "Reshape"):
+        following = readers.get(nodes[-1].outputs[0], [])
+        if len(following) != 1 or following[0].op != op or following[0].domain:
+            return []
+        nodes += following
+    shapes = [graph.shapes.get(name) for name in (node.inputs[0], node.outputs[0])]
+    x_shape, matrix, y_shape = *shapes, graph.shapes.get(nodes[2].outputs[0])
+    if x_shape is None or matrix is None or y_shape is None or nodes[2].inputs[0] not in nodes[1].outputs:
+        return []
+    sizes = [*x_shape[1:], *matrix[1:], *y_shape[1:]]
+    if len(x_shape) != 4 or len(matrix) != 5 or x_shape[1:] != y_shape[1:] or None in sizes:
+        return []
+    order = [*nodes[1].attributes.get("perm", ())]
+    groups, channels = matrix[1:3]
+    if order != [0, 2, 1, 3, 4] or matrix[3:] != x_shape[2:] or groups * channels != x_shape[1]:
+        return []
+    places = np.arange(x_shape[1]).reshape(groups, channels).T.ravel()
+    node.op, node.domain, node.inputs = "Shuffle", DOMAIN, node.inputs[:1]
+    node.attributes, node.outputs = {"places": places}, nodes[2].outputs
+    return nodes[1:]
+
+
 def _absorb(graph: Graph, node: Node, readers: dict[str, list[Node]], gone: set[int]) -> bool:
     """Take in the only reader of a node's result if that can be, and say whether."""
     convolution = is_fixed_convolution(graph, node)
-    if not (convolution or node.domain == DOMAIN) or node.attributes.get("relu"):
+    if not (convolution or is_affine(node)) or node.attributes.get("relu"):
         return False
     following = readers.get(node.outputs[0], [])
     if len(following) != 1 or len(following[0].outputs) != 1:
@@ -69,6 +99,11 @@ def is_fixed_convolution(graph: Graph, node: Node) -> bool:
     )
 
 
+def is_affine(node: Node) -> bool:
+    """Return whether it is a factor and an offset a channel."""
+    return node.domain == DOMAIN and node.op == "Affine"
+
+
 def _become_affine(node: Node, change: Change) -> None:
     node.op, node.domain, node.inputs, node.outputs = "Affine", DOMAIN, node.inputs[:1], node.outputs[:1]
     node.attributes = {"factor": change[0], "offset": change[1]}
@@ -91,7 +126,7 @@ def _normalization(graph: Graph, node: Node) -> Change | None:
 
 def _change(graph: Graph, node: Node, name: str) -> Change | None:
     """Return factor and offset, float64, by which a node changes a value a channel."""
-    if node.domain == DOMAIN and node.op == "Affine" and not node.attributes.get("relu"):
+    if is_affine(node) and not node.attributes.get("relu"):
         return node.attributes["factor"], node.attributes["offset"]
     make = _ARITHMETIC.get(node.op)
     rank = graph.rank(name)

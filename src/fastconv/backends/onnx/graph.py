@@ -124,9 +124,11 @@ class Graph:
         left = []
         # What others know by its name keeps it.
         kept = {*self.outputs, *(name for node in self.nodes for name in node.captured)}
+        read = {*self.outputs, *(name for node in self.nodes for name in node.reads)}
         for node in self.nodes:
             node.inputs = [new_names.get(name, name) for name in node.inputs]
-            if node.outputs[0] in kept or any(node.outputs[1:]) or not self._is_identity(node):
+            more = read.intersection(node.outputs[1:])
+            if node.outputs[0] in kept or more or not self._is_identity(node):
                 left.append(node)
             else:
                 new_names[node.outputs[0]] = node.inputs[0]

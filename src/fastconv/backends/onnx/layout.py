@@ -14,15 +14,30 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+_FEW_CHANNELS = 8
+
 
 def channels_last(x: Array) -> Array:
     """Return (samples, channels, height, width) as (samples, height, width, channels), dense.
 
     It is copied unless channels are last in memory.
     """
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    last = x.transpose(0, 2, 3, 1)
+    if last.flags.c_contiguous or x.shape[1] > _FEW_CHANNELS:
+        return np.ascontiguousarray(last)
+    copy = np.empty(last.shape, x.dtype)
+    for channel in range(x.shape[1]):  # NumPy would copy pixel by pixel
+        copy[..., channel] = x[:, channel]
+    return copy
 
 
 def channels_second(y: Array) -> Array:
     """Return the view that `channels_last` undoes."""
     return y.transpose(0, 3, 1, 2)
+
+
+def shuffled(x: Array, places: Array) -> Array:
+    """Return the channels of an image in another order."""
+    last = channels_last(x)
+    pixels = last.reshape(-1, last.shape[3])[:, places]
+    return channels_second(pixels.reshape(last.shape))

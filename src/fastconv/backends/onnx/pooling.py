@@ -86,10 +86,12 @@ def global_average_pool(x: Array) -> Array:
     """Return the average of every channel."""
     check_rank("GlobalAveragePool", x.shape)
     dtype = np.float32 if x.dtype.itemsize < 4 else x.dtype
-    y = x
-    for axis in reversed(range(2, x.ndim)):  # one after the other: short chains of additions
-        y = y.mean(axis=axis, dtype=dtype, keepdims=True)
-    return y.astype(x.dtype, copy=False)
+    # with channels last in memory NumPy adds whole pixels; one axis after the other keeps each chain
+    # of additions short
+    y = np.moveaxis(x, 1, -1)
+    for _ in range(2, x.ndim):
+        y = y.mean(axis=-2, dtype=dtype)
+    return y.astype(x.dtype, copy=False).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
 
 
 def _average(

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import convolution, normalization, pooling
-from .fusion import DOMAIN, is_fixed_convolution
+from .fusion import DOMAIN, is_affine, is_fixed_convolution
 from .graph import Graph, Node
+from .layout import shuffled
 from .operators import ops
 
 Array = NDArray[Any]
@@ -153,7 +154,9 @@ class QuantizedConvolution(Step):
 def step_of(node: Node, graph: Graph) -> Step:
     """Return the step for a node."""
     if node.domain == DOMAIN:
-        return Affine(node)
+        if is_affine(node):
+            return Affine(node)
+        return Call(node, functools.partial(shuffled, places=node.attributes["places"]))
     if not node.domain:
         make = _STEPS.get(node.op)
         step = None if make is None else make(node, graph)
