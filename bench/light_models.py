@@ -1,7 +1,7 @@
 """The networks whose graphs ship with onnx, with random weights in place of none.
 
-Their files hold the shapes of the weights alone: filled with a constant, all outputs are alike. Here
-every weight is random, seeded, of a size that keeps the numbers between layers near 1.
+Their files hold the shapes of the weights alone: filled with a constant, all outputs are alike.
+Here every weight is random, seeded, of a size that keeps the numbers between layers from growing.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _random(rng: np.random.Generator, shape: tuple[int, ...], op: str, place: in
     if op in ("Conv", "Gemm") and place == 1:
         # a sum of as many products as a filter has weights keeps the variance, a relu halves it
         values = rng.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
-    elif op == "BatchNormalization" and place in (1, 4) or (op == "Unsqueeze" and place == 0):
+    elif (op == "BatchNormalization" and place in (1, 4)) or (op == "Unsqueeze" and place == 0):
         values = rng.uniform(0.7, 1.3, shape)
     else:
         values = rng.standard_normal(shape) * 0.1

@@ -4,7 +4,7 @@
 functions of its methods are what `onnx.backend.base` describes.
 
 windows        attributes: where a window goes
-convolution, pooling, normalization    operators on arrays of any number of axes
+convolution, quantized, pooling, normalization    operators on arrays of any number of axes
 operators      the same as classes for the evaluator
 graph          a model's nodes and constants, those folded that can be
 fusion         nodes that become one
@@ -13,7 +13,11 @@ layout         images between steps: channels last in memory
 backend        models prepared and run
 """
 
-from .backend import (
+from ...extras import need
+
+need("onnx.reference", __name__, "onnx")
+
+from .backend import (  # noqa: E402
     FastconvBackend,
     FastconvModel,
     is_compatible,
@@ -22,7 +26,7 @@ from .backend import (
     run_node,
     supports_device,
 )
-from .operators import ops
+from .operators import ops  # noqa: E402
 
 __all__ = [
     "FastconvBackend",

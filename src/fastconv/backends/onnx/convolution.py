@@ -1,4 +1,4 @@
-"""Conv, ConvTranspose, ConvInteger and QLinearConv on NumPy arrays of any number of spatial axes.
+"""Conv and ConvTranspose on NumPy arrays of any number of spatial axes.
 
 The engine is two-dimensional. One axis is lifted to a row of an image. Of three and more, those
 before the last two are folded: each output's slices go to the channels, next to each other, so
@@ -118,86 +118,8 @@ def conv_transpose(x: Array, w: Array, bias: Array | None, attributes: Attribute
         if bias is not None:
             y += bias.reshape(-1, *(1,) * len(spatial)).astype(y.dtype, copy=False)
     if x.ndim == 3:
-        y, window = y[:, :, 0], Window(*(entry[1:] for entry in window))
+        return _cropped(op, y[:, :, 0], bias, window.padding[1:])
     return _cropped(op, y, bias, window.padding)
-
-
-def conv_integer(
-    x: Array,
-    w: Array,
-    x_zero: Array | None,
-    w_zero: Array | None,
-    attributes: Attributes,
-    op: str = "ConvInteger",
-) -> Array:
-    """Return the operator's output, int32."""
-    return whole(conv(*centred(op, x, w, x_zero, w_zero), None, attributes, op))
-
-
-def centred(
-    op: str, x: Array, w: Array, x_zero: Array | None, w_zero: Array | None
-) -> tuple[Array, Array]:
-    """Return bytes less their zero points, as float64."""
-    return centred_image(op, x, x_zero), centred_weights(op, w, w_zero)
-
-
-def centred_image(op: str, x: Array, zero: Array | None) -> Array:
-    """Return x less its zero point, a scalar, as float64."""
-    check_rank(op, x.shape)
-    x = x.astype(np.float64)
-    if zero is not None:
-        if zero.size != 1:
-            raise value_error(op, "x_zero_point", "a scalar", describe(zero))
-        x -= zero.reshape(()).astype(np.float64)
-    return x
-
-
-def centred_weights(op: str, w: Array, zero: Array | None) -> Array:
-    """Return w less its zero point, a scalar or one a filter, as float64."""
-    w = w.astype(np.float64)
-    if zero is not None:
-        w -= per_filter(op, "w_zero_point", zero, w).astype(np.float64)
-    return w
-
-
-def per_filter(op: str, name: str, value: Array, w: Array) -> Array:
-    """Return a scalar, or one number a filter, in a shape that broadcasts with w."""
-    if value.size not in (1, w.shape[0]):
-        rule = f"a scalar or of shape ({w.shape[0]},), one number a filter of W"
-        raise value_error(op, name, rule, describe(value))
-    return value.reshape(()) if value.size == 1 else value.reshape(-1, *(1,) * (w.ndim - 1))
-
-
-def whole(sums: Array) -> Array:
-    """Return sums of products of bytes, which float64 holds exactly but for rounding, as int32.
-
-    The algorithms that save multiplications leave an error of some 1e-15 of the largest sum: far
-    less than a half for any number of taps that fits in memory. Beyond int32 they wrap around.
-    """
-    return np.rint(sums, out=sums).astype(np.int64).astype(np.int32)
-
-
-def requantized(
-    op: str,
-    sums: Array,
-    w: Array,
-    bias: Array | None,
-    scales: tuple[Array, Array, Array],
-    y_zero: Array | None,
-    dtype: np.dtype,
-) -> Array:
-    """Return QLinearConv's output from the sums; `scales` are those of x, w and y."""
-    x_scale, w_scale, y_scale = scales
-    axes = (1,) * (sums.ndim - 2)
-    if bias is not None:
-        sums = sums + bias.reshape(-1, *axes)
-    scale = np.ravel(x_scale) * np.ravel(per_filter(op, "w_scale", w_scale, w)) / np.ravel(y_scale)
-    y = sums.astype(np.float32) * scale.reshape(-1, *axes).astype(np.float32)
-    np.rint(y, out=y)
-    if y_zero is not None:
-        y += y_zero.reshape(()).astype(np.float32)
-    limits = np.iinfo(dtype)
-    return np.clip(y, limits.min, limits.max, out=y).astype(dtype)
 
 
 def _checked(op: str, x: Array, w: Array, attributes: Attributes) -> Window:
@@ -286,7 +208,9 @@ def _crops(op: str, x: Array, w: Array, attributes: Attributes) -> Window:
             padding.append((before, after - extra[i]))
     else:
         pads = pairs(op, {} if auto_pad == "VALID" else attributes, axes)
-        padding = [(before, after - more) for (before, after), more in zip(pads, extra, strict=True)]
+        padding = [
+            (before, after - more) for (before, after), more in zip(pads, extra, strict=True)
+        ]
     if axes == 1:
         return Window((1, *kernel), (1, *strides), (1, *dilations), ((0, 0), *padding))
     return Window(kernel, strides, dilations, tuple(padding))
@@ -302,7 +226,8 @@ def _scattered(y: Array, shape: tuple[int, ...], window: Window, lead: int) -> A
             places.append(slice(start, start + (y.shape[1 + i] - 1) * window.strides[i] + 1))
             places[-1] = slice(start, places[-1].stop, window.strides[i])
         every = (slice(None),) * (2 + lead)
-        full[(slice(None), slice(None), *places)] += np.moveaxis(y[(*every, *tap)], 1 + lead, 1)
+        at: tuple[Any, ...] = (*every, *tap)
+        full[(slice(None), slice(None), *places)] += np.moveaxis(y[at], 1 + lead, 1)
     return full
 
 
@@ -322,7 +247,9 @@ def _cropped(op: str, y: Array, bias: Array | None, crops: tuple[tuple[int, int]
     whole_output = np.zeros((*y.shape[:2], *sizes_left), y.dtype)
     if bias is not None:
         whole_output += bias.reshape(-1, *(1,) * len(crops)).astype(y.dtype, copy=False)
-    outer = [slice(max(-before, 0), max(-before, 0) + n) for (before, _), n in
-             zip(crops, cut.shape[2:], strict=True)]
+    outer = [
+        slice(max(-before, 0), max(-before, 0) + n)
+        for (before, _), n in zip(crops, cut.shape[2:], strict=True)
+    ]
     whole_output[(slice(None), slice(None), *outer)] = cut
     return whole_output

@@ -53,21 +53,28 @@ def _shuffle(graph: Graph, node: Node, readers: dict[str, list[Node]]) -> list[N
         if len(following) != 1 or following[0].op != op or following[0].domain:
             return []
         nodes += following
-    shapes = [graph.shapes.get(name) for name in (node.inputs[0], node.outputs[0])]
-    x_shape, matrix, y_shape = *shapes, graph.shapes.get(nodes[2].outputs[0])
-    if x_shape is None or matrix is None or y_shape is None or nodes[2].inputs[0] not in nodes[1].outputs:
+    x_shape, matrix, y_shape = (graph.shapes.get(name) for name in _chain(nodes))
+    if nodes[1].inputs != nodes[0].outputs or nodes[2].inputs[0] != nodes[1].outputs[0]:
         return []
-    sizes = [*x_shape[1:], *matrix[1:], *y_shape[1:]]
-    if len(x_shape) != 4 or len(matrix) != 5 or x_shape[1:] != y_shape[1:] or None in sizes:
+    if not x_shape or not matrix or not y_shape or x_shape[1:] != y_shape[1:]:
+        return []
+    if len(x_shape) != 4 or len(matrix) != 5 or matrix[3:] != x_shape[2:]:
+        return []
+    channels, groups, rest = x_shape[1], matrix[1], matrix[2]
+    if channels is None or groups is None or rest is None or None in x_shape[2:]:
         return []
     order = [*nodes[1].attributes.get("perm", ())]
-    groups, channels = matrix[1:3]
-    if order != [0, 2, 1, 3, 4] or matrix[3:] != x_shape[2:] or groups * channels != x_shape[1]:
+    if order != [0, 2, 1, 3, 4] or groups * rest != channels:
         return []
-    places = np.arange(x_shape[1]).reshape(groups, channels).T.ravel()
+    places = np.arange(channels).reshape(groups, rest).T.ravel()
     node.op, node.domain, node.inputs = "Shuffle", DOMAIN, node.inputs[:1]
     node.attributes, node.outputs = {"places": places}, nodes[2].outputs
     return nodes[1:]
+
+
+def _chain(nodes: list[Node]) -> tuple[str, str, str]:
+    """Return what the first of three nodes reads and writes, and what the last one writes."""
+    return nodes[0].inputs[0], nodes[0].outputs[0], nodes[2].outputs[0]
 
 
 def _absorb(graph: Graph, node: Node, readers: dict[str, list[Node]], gone: set[int]) -> bool:
@@ -94,8 +101,10 @@ def _absorb(graph: Graph, node: Node, readers: dict[str, list[Node]], gone: set[
 
 def is_fixed_convolution(graph: Graph, node: Node) -> bool:
     """Return whether it is a Conv with constant weights and bias."""
-    return not node.domain and node.op == "Conv" and all(
-        name in graph.constants for name in node.inputs[1:] if name
+    return (
+        not node.domain
+        and node.op == "Conv"
+        and all(name in graph.constants for name in node.inputs[1:] if name)
     )
 
 
@@ -105,7 +114,12 @@ def is_affine(node: Node) -> bool:
 
 
 def _become_affine(node: Node, change: Change) -> None:
-    node.op, node.domain, node.inputs, node.outputs = "Affine", DOMAIN, node.inputs[:1], node.outputs[:1]
+    node.op, node.domain, node.inputs, node.outputs = (
+        "Affine",
+        DOMAIN,
+        node.inputs[:1],
+        node.outputs[:1],
+    )
     node.attributes = {"factor": change[0], "offset": change[1]}
 
 

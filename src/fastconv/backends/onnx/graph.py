@@ -119,7 +119,7 @@ class Graph:
         return {name: result for name, result in zip(node.outputs, results, strict=False) if name}
 
     def drop_identities(self) -> None:
-        """Let who reads a copy of a value read the value itself; Dropout copies when it predicts."""
+        """Let who reads a copy of a value read the value; Dropout copies when it predicts."""
         new_names: dict[str, str] = {}
         left = []
         # What others know by its name keeps it.
@@ -225,6 +225,4 @@ def shape_of(value: onnx.ValueInfoProto) -> Shape | None:
     kind = value.type.tensor_type
     if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
         return None
-    return tuple(
-        size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim
-    )
+    return tuple(size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim)

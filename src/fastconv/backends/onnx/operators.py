@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from onnx.reference.op_run import OpRun
 
-from . import convolution, normalization, pooling
+from . import convolution, normalization, pooling, quantized
 
 Arrays = tuple[Any, ...]
 
@@ -30,16 +30,16 @@ class ConvTranspose(OpRun):
 
 
 class ConvInteger(OpRun):
-    """See `convolution.conv_integer`."""
+    """See `quantized.conv_integer`."""
 
     def _run(
         self, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None, **attributes: Any
     ) -> Arrays:
-        return (convolution.conv_integer(x, w, x_zero, w_zero, attributes),)
+        return (quantized.conv_integer(x, w, x_zero, w_zero, attributes),)
 
 
 class QLinearConv(OpRun):
-    """See `convolution.requantized`."""
+    """See `quantized.requantized`."""
 
     def _run(
         self,
@@ -55,12 +55,10 @@ class QLinearConv(OpRun):
         **attributes: Any,
     ) -> Arrays:
         op = "QLinearConv"
-        sums = convolution.conv(
-            *convolution.centred(op, x, w, x_zero, w_zero), None, attributes, op
-        )
+        sums = convolution.conv(*quantized.centred(op, x, w, x_zero, w_zero), None, attributes, op)
         dtype = x.dtype if y_zero is None else y_zero.dtype
         scales = x_scale, w_scale, y_scale
-        return (convolution.requantized(op, sums, w, b, scales, y_zero, dtype),)
+        return (quantized.requantized(op, sums, w, b, scales, y_zero, dtype),)
 
 
 class MaxPool(OpRun):

@@ -86,8 +86,8 @@ def global_average_pool(x: Array) -> Array:
     """Return the average of every channel."""
     check_rank("GlobalAveragePool", x.shape)
     dtype = np.float32 if x.dtype.itemsize < 4 else x.dtype
-    # with channels last in memory NumPy adds whole pixels; one axis after the other keeps each chain
-    # of additions short
+    # with channels last in memory NumPy adds whole pixels; one axis after the other keeps the
+    # chains of additions short
     y = np.moveaxis(x, 1, -1)
     for _ in range(2, x.ndim):
         y = y.mean(axis=-2, dtype=dtype)

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import convolution, normalization, pooling
+from . import convolution, normalization, pooling, quantized
 from .fusion import DOMAIN, is_affine, is_fixed_convolution
 from .graph import Graph, Node
 from .layout import shuffled
 from .operators import ops
 
 Array = NDArray[Any]
+
+
 class Step:
     """One node.
 
@@ -131,24 +133,24 @@ class QuantizedConvolution(Step):
     def __init__(self, node: Node, graph: Graph, w: Array, w_zero: Array | None) -> None:
         super().__init__(node)
         self._w = w
-        centred = convolution.centred_weights(node.op, w, w_zero)
+        centred = quantized.centred_weights(node.op, w, w_zero)
         self._call = convolution.Convolution(centred, None, node.attributes)
 
     def run(self, arrays: list[Any], context: Callable[[], dict]) -> Sequence[Any]:
         if self.node.op == "ConvInteger":
             x, _, zero = [*arrays, None, None][:3]
-            return (convolution.whole(self._sums(x, zero)),)
+            return (quantized.whole(self._sums(x, zero)),)
         x, x_scale, x_zero, _, w_scale, _, y_scale, y_zero, bias = [*arrays, None][:9]
         scales = x_scale, w_scale, y_scale
         return (
-            convolution.requantized(
+            quantized.requantized(
                 *("QLinearConv", self._sums(x, x_zero), self._w, bias, scales, y_zero),
                 x.dtype if y_zero is None else y_zero.dtype,
             ),
         )
 
     def _sums(self, x: Array, zero: Array | None) -> Array:
-        return self._call(convolution.centred_image(self.node.op, x, zero))
+        return self._call(quantized.centred_image(self.node.op, x, zero))
 
 
 def step_of(node: Node, graph: Graph) -> Step:
@@ -224,7 +226,7 @@ def _clip(node: Node, graph: Graph) -> Step | None:
     def clip(x: Array, out: Array | None = None) -> Array:
         kind = x.dtype.type
         limits = [None if end is None else kind(np.asarray(end).item()) for end in (low, high)]
-        return np.clip(x, *limits, out=out)
+        return np.clip(x, *limits, out=out)  # type: ignore[arg-type]
 
     node.inputs = node.inputs[:1]
     return Elementwise(node, clip)
