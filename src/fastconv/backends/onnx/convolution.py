@@ -204,7 +204,8 @@ def _crops(op: str, x: Array, w: Array, attributes: Attributes) -> Window:
         for i in range(axes):
             reach = (kernel[i] - 1) * dilations[i] + 1
             total = strides[i] * (x.shape[2 + i] - 1) + extra[i] + reach - wanted[i]
-            before, after = shared(total, auto_pad != "SAME_UPPER")
+            # an output larger than what is reached has the rest at its end
+            before, after = shared(total, auto_pad != "SAME_UPPER") if total > 0 else (0, total)
             padding.append((before, after - extra[i]))
     else:
         pads = pairs(op, {} if auto_pad == "VALID" else attributes, axes)
