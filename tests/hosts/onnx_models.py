@@ -7,7 +7,10 @@ from onnx import helper, numpy_helper
 
 
 def model_of(nodes, inputs, outputs, constants=None, version=17):
-    """Return a model of nodes; inputs are arrays by name, of whose dtype and shape they are."""
+    """Return a model of nodes; inputs are arrays by name, of whose dtype and shape they are.
+
+    Outputs are pairs of a dtype and a number of axes by name; None for what onnx infers.
+    """
     values = [
         helper.make_tensor_value_info(
             name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
@@ -21,7 +24,10 @@ def model_of(nodes, inputs, outputs, constants=None, version=17):
     ]
     graph = helper.make_graph(nodes, "graph", values, ends, kept)
     opsets = [helper.make_opsetid("", version)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    if any(rank is None for _, rank in outputs.values()):
+        made = onnx.shape_inference.infer_shapes(made, data_prop=True)
+    return made
 
 
 FLOAT = onnx.TensorProto.FLOAT

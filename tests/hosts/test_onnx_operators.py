@@ -1,4 +1,6 @@
-"""The operators beside ONNX Runtime: attributes, ranks and dtypes, in the evaluator and compiled."""
+"""The operators beside ONNX Runtime, in onnx's evaluator and compiled: attributes, axes, dtypes."""
+
+# ruff: noqa: E402 (nothing is imported before it is known whether onnx is there)
 
 import itertools
 
@@ -153,10 +155,13 @@ def test_quantized(axes, signed):
     constants = {"w": w, **zeros}
     check(one_node("ConvInteger", x, constants, 2 + axes, dtype=int32, **attributes), x)
     constants = {
-        **{"x_scale": np.float32(0.02), "x_zero": zeros["x_zero"], "w": w},
-        **{"w_scale": rng.uniform(0.01, 0.02, 6).astype(np.float32)},
-        **{"w_zero": np.full(6, zeros["w_zero"])},
-        **{"y_scale": np.float32(0.9), "y_zero": np.uint8(100)},
+        "x_scale": np.float32(0.02),
+        "x_zero": zeros["x_zero"],
+        "w": w,
+        "w_scale": rng.uniform(0.01, 0.02, 6).astype(np.float32),
+        "w_zero": np.full(6, zeros["w_zero"]),
+        "y_scale": np.float32(0.9),
+        "y_zero": np.uint8(100),
         "b": rng.integers(-1000, 1000, 6, np.int32),
     }
     uint8 = onnx.TensorProto.UINT8
@@ -221,7 +226,7 @@ BAD = [
     ("Conv", {"pads": [-1, 0, 0, 0]}, "pads must be 4 ints of at least 0"),
     ("Conv", {"strides": [0, 1]}, "strides must be 2 ints of at least 1"),
     ("Conv", {"kernel_shape": [2, 3]}, "kernel_shape must be the spatial shape of W"),
-    ("Conv", {"group": 3}, "groups must"),
+    ("Conv", {"group": 3}, "W must be of as many channels"),
     ("ConvTranspose", {"pads": [9, 9, 9, 9]}, "pads must be small enough"),
     ("ConvTranspose", {"output_padding": [1]}, "output_padding must be 2 ints"),
 ]

@@ -204,6 +204,8 @@ def _checked(value: onnx.ValueInfoProto, given: Any) -> Any:
     if not value.type.HasField("tensor_type") or not value.type.tensor_type.elem_type:
         return given
     array = np.asarray(given)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
     text = array.dtype.kind in "OUST" and dtype.kind in "OUST"
     if array.dtype != dtype and not text:
@@ -216,7 +218,7 @@ def _checked(value: onnx.ValueInfoProto, given: Any) -> Any:
         if not fits:
             sizes = ", ".join("?" if size is None else str(size) for size in shape)
             raise value_error("run", value.name, f"of shape ({sizes})", describe(array))
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return array
 
 
 def _say_where(error: Exception, op: str, name: str) -> None:

@@ -127,6 +127,10 @@ def _checked(op: str, x: Array, w: Array, attributes: Attributes) -> Window:
     if w.ndim != x.ndim:
         rule = f"of {x.ndim} axes, as many as X has"
         raise value_error(op, "W", rule, f"shape {w.shape}")
+    groups = attributes.get("group") or 1
+    if x.shape[1] != w.shape[1] * groups:
+        rule = f"of as many channels as X of shape {x.shape} has in each of {groups} groups"
+        raise value_error(op, "W", rule, f"shape {w.shape}")
     window = window_of(op, x.shape[2:], w.shape[2:], attributes)
     kernel = w.shape[2:]
     if window.kernel[-len(kernel) :] != kernel:
