@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402 (nothing is imported before it is known whether onnx is there)
 
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,8 @@ from onnx import TensorProto, helper, parser
 from onnx.reference import ReferenceEvaluator
 from onnx_models import FLOAT, by_runtime, model_of
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # bench
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 from bench import light_models
 
 import fastconv as fc
@@ -350,6 +352,16 @@ def test_many_threads():
     expected = [prepared.run(x)[0] for x in inputs]
     for found, want in zip(together, expected * 2, strict=True):
         np.testing.assert_array_equal(found, want)
+
+
+def test_the_page(capsys):
+    """The examples of docs/onnx.md run, and print what they say."""
+    text = (ROOT / "docs" / "onnx.md").read_text()
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    exec(compile(code, "docs/onnx.md", "exec"), {})
+    expected = re.findall(r"^# (\[.*)$", code, re.MULTILINE)
+    assert capsys.readouterr().out.splitlines() == expected
+    assert len(expected) == 2
 
 
 def test_float64():
