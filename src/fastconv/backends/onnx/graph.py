@@ -51,11 +51,11 @@ class Node:
 class Graph:
     """The graph of a model, to be rewritten until it is compiled."""
 
-    def __init__(self, model: ModelProto) -> None:
+    def __init__(self, model: ModelProto, check: bool) -> None:
+        lean = _lean(model)
+        if check:
+            onnx.checker.check_model(lean)
         graph = model.graph
-        if graph.sparse_initializer:
-            rule = "dense: sparse initializers are not supported"
-            raise value_error("prepare", "model.graph.initializer", rule, "sparse ones")
         self.constants: dict[str, Array] = {
             tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer
         }
@@ -64,7 +64,6 @@ class Graph:
         self.version = max(
             (one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=1
         )
-        lean = _lean(model)
         self.shapes = _shapes(lean)
         # It stays, for nodes that choose their implementation when they run ask it.
         self.evaluator = ReferenceEvaluator(lean, new_ops=ops)
@@ -189,6 +188,9 @@ def _captured(graph: onnx.GraphProto) -> set[str]:
 def _lean(model: ModelProto) -> ModelProto:
     """Return the model without its large constants, of which it has the shapes alone."""
     graph = model.graph
+    if graph.sparse_initializer:
+        rule = "dense: sparse initializers are not supported"
+        raise value_error("prepare", "model.graph.initializer", rule, "sparse ones")
     lean = ModelProto(ir_version=model.ir_version)
     lean.opset_import.extend(model.opset_import)
     lean.functions.extend(model.functions)
