@@ -6,7 +6,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts lint bench bench-training asan clean
+.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts lint bench bench-training \
+  bench-onnx asan clean
 
 PIP := -m pip --disable-pip-version-check
 # All that goes into the wheel; the C that Cython generates beside its sources doesn't.
@@ -102,6 +103,8 @@ test-alone: .venv-alone/.stamp ## the wheel in an environment that holds NumPy a
 test-hosts: ## the suites that need a big host framework, in tests/hosts
 	@if [ -d tests/hosts ]; then \
 	  $(MAKE) --no-print-directory .venv-test/.stamp; \
+	  .venv-test/bin/python $(PIP) install --quiet "$$(ls dist/*.whl)[hosts]" \
+	    || echo "== a host could not be installed: its suites are left out, and say so"; \
 	  .venv-test/bin/python -m pytest $(PYTEST) tests/hosts || [ $$? -eq 5 ]; \
 	else echo "== no suite needs a host framework yet"; fi
 
@@ -123,6 +126,9 @@ bench: .venv-bench/.stamp ## time every layer against every peer: table, bench/r
 
 bench-training: .venv-bench/.stamp ## time a step of training of the examples' networks beside Keras on PyTorch
 	.venv-bench/bin/python -m bench.training
+
+bench-onnx: .venv-bench/.stamp ## time the networks that ship with onnx beside ONNX Runtime (BENCH=--stock: and its evaluator)
+	.venv-bench/bin/python -m bench.onnx_networks $(BENCH)
 
 .venv-bench/.stamp: dist/.stamp | .venv-bench/bin/python
 	@echo "== installing the wheel and its peers in .venv-bench"

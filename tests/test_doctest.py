@@ -18,7 +18,13 @@ MODULES = [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name):
-    assert not doctest.testmod(importlib.import_module(name)).failed
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        if not name.startswith("fastconv.backends."):
+            raise
+        pytest.skip(str(error))  # a backend without its host
+    assert not doctest.testmod(module).failed
 
 
 def test_readme():

@@ -1,0 +1,1 @@
+"""fastconv for users of other libraries: one package or module a host, imported by name alone."""
