@@ -108,9 +108,7 @@ def pool(
     planes = pool2d(images, window[1:], steps[1:], padding, data_format=layout)
     height, width = planes.shape[1:3] if last else planes.shape[2:]
     pixels = (samples, depth, -1, channels) if last else (samples, channels, depth, height * width)
-    y = pool2d(
-        planes.reshape(pixels), (window[0], 1), (steps[0], 1), padding, data_format=layout
-    )
+    y = pool2d(planes.reshape(pixels), (window[0], 1), (steps[0], 1), padding, data_format=layout)
     if last:
         return y.reshape(samples, -1, height, width, channels)
     return y.reshape(samples, channels, -1, height, width)
