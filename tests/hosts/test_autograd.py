@@ -1,5 +1,7 @@
 """autograd's own check of derivatives, twice and in both modes, and its example's network."""
 
+import importlib
+
 import numpy as np
 import pytest
 from arrays import generator
@@ -7,11 +9,9 @@ from arrays import generator
 import fastconv as fc
 
 autograd = pytest.importorskip("autograd", reason="autograd is not installed")
-
-import autograd.numpy as anp
-from autograd.test_util import check_grads
-
-import fastconv.backends.autograd as ours
+anp = importlib.import_module("autograd.numpy")
+check_grads = importlib.import_module("autograd.test_util").check_grads
+ours = importlib.import_module("fastconv.backends.autograd")
 
 CONVOLUTIONS = [
     ("conv2d", (2, 3, 5, 6), (4, 3, 3, 2), {}),
@@ -115,9 +115,10 @@ def test_a_network_learns_digits():
     """Two convolutions with pools and a dense layer, of the shape of autograd's own example."""
     datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn has the digits")
     images, labels = datasets.load_digits(return_X_y=True)
-    x = (images / 16).reshape(-1, 1, 8, 8)
-    targets = np.eye(10)[labels]
     rng = generator("digits")
+    order = rng.permutation(len(images))
+    x, labels = (images[order] / 16).reshape(-1, 1, 8, 8), labels[order]
+    targets = np.eye(10)[labels]
     shapes = [(6, 1, 3, 3), (6,), (16, 6, 2, 2), (16,), (64, 10), (10,)]
     weights = [rng.standard_normal(shape) * 0.3 for shape in shapes]
 
@@ -132,9 +133,11 @@ def test_a_network_learns_digits():
         return -anp.sum(scores(weights, x) * targets) / len(x)
 
     gradient = autograd.grad(loss)
-    for step in range(600):
+    steps = [np.zeros_like(w) for w in weights]
+    for _ in range(200):
         chosen = rng.integers(0, 1400, 64)
         found = gradient(weights, x[chosen], targets[chosen])
-        weights = [w - 0.5 * g for w, g in zip(weights, found, strict=True)]
+        steps = [0.9 * step - 0.1 * g for step, g in zip(steps, found, strict=True)]
+        weights = [w + step for w, step in zip(weights, steps, strict=True)]
     right = np.argmax(scores(weights, x[1400:]), axis=1) == labels[1400:]
     assert right.mean() > 0.9

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytensor.tensor as pt
 
-from . import compiled as _compiled  # registers what compiles and rewrites the Ops
+from . import compiled as _compiled  # noqa: F401 - tells PyTensor how to compile the Ops
 from .operations import AveragePool, Convolution, MaxPool
 
 if TYPE_CHECKING:
