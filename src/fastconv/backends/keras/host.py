@@ -85,7 +85,7 @@ def _import_keras() -> None:
     """Import Keras with its NumPy backend, or raise."""
     if "keras" not in sys.modules:
         os.environ.setdefault("KERAS_BACKEND", "numpy")
-        if os.environ["KERAS_BACKEND"] == "numpy" and importlib.util.find_spec("jax") is None:
+        if os.environ["KERAS_BACKEND"] == "numpy" and not _has_jax():
             sys.meta_path.insert(0, _FINDER)
     try:
         keras = need("keras", "fastconv.backends.keras", "keras-backend")
@@ -103,6 +103,13 @@ def _import_keras() -> None:
             "fastconv.backends.keras: Keras must have its NumPy backend (KERAS_BACKEND=numpy), "
             f"got {keras.config.backend()}"
         )
+
+
+def _has_jax() -> bool:
+    try:
+        return importlib.util.find_spec("jax") is not None
+    except ImportError:
+        return False
 
 
 def _module() -> ModuleType:
