@@ -19,6 +19,7 @@ PACKAGE = ROOT / "src" / "fastconv"
 # Each part of the package, and the parts that it may import.
 FLOORS = {
     "__init__": {"_version", "ops", "threads"},
+    "backends": {"ops", "memory", "extras", "geometry", "errors"},
     "ops": {"small", "plan", "threads", "geometry", "errors"},
     "small": {"plan", "_core", "threads", "geometry"},
     "plan": {"by_taps", "relaid", "_core", "threads", "geometry", "errors"},

@@ -1,5 +1,1 @@
-"""Ways to use the operations from within other libraries, each of which only its own part imports.
-
-`fastconv.backends.autograd`, `fastconv.backends.keras`, `fastconv.backends.onnx` and
-`fastconv.backends.pytensor` are imported by their users, never by `import fastconv`.
-"""
+"""fastconv for users of other libraries: one package or module a host, imported by name alone."""

@@ -76,14 +76,14 @@ def conv_transpose(
     count, (low, high) = stack.shape[1], crops[0]
     images = stack.reshape(-1, *stack.shape[2:])
     size = (count - 1) * steps[0] + (len(w) - 1) * gaps[0] + 1
-    y: Any = None
+    total: Any = None
     for tap, plane in enumerate(_wide(w)):
         part = conv_transpose(images, plane, steps[1:], crops[1:], gaps[1:], layout)
         part = part.reshape(-1, count, *part.shape[1:])
-        if y is None:
-            y = np.zeros((len(x), size + max(-high, 0), *part.shape[2:]), part.dtype)
-        _every(y, tap * gaps[0], steps[0], count)[...] += part
-    return _unstacked(y[:, low : y.shape[1] - max(high, 0)], layout)
+        if total is None:
+            total = np.zeros((len(x), size + max(-high, 0), *part.shape[2:]), part.dtype)
+        _every(total, tap * gaps[0], steps[0], count)[...] += part
+    return _unstacked(total[:, low : total.shape[1] - max(high, 0)], layout)
 
 
 def pool(

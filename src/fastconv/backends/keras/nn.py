@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...ops import avg_pool2d, max_pool2d
@@ -119,9 +120,7 @@ def average_pool(
     window = _sizes(x, pool_size)
     steps = window if strides is None else _sizes(x, strides)
 
-    def average(*arguments: Any, data_format: str) -> Array:
-        return avg_pool2d(*arguments, count_include_pad=False, data_format=data_format)
-
+    average = partial(avg_pool2d, count_include_pad=False)
     return dimensions.pool(average, x, window, steps, _word(padding), layout)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Static = tuple[int | None, ...]
 
 
-class Operation(Op):  # type: ignore[misc]
+class Operation(Op):
     """A function of fastconv with its options."""
 
     __props__ = ("function", "options")
@@ -217,7 +217,7 @@ class AveragePoolGradient(Gradient):
         return (self.to(AveragePool, "")(v),)
 
 
-class OutputShape(Op):  # type: ignore[misc]
+class OutputShape(Op):
     """The shape of an operation's result, of the shapes of its inputs."""
 
     __props__ = ("operation",)
@@ -238,19 +238,21 @@ class OutputShape(Op):  # type: ignore[misc]
         output_storage[0][0] = self.compute(*inputs)
 
 
-def output_shape(operation: Operation, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+def output_shape(operation: Operation, *shapes: Any) -> tuple[int, ...]:
     """Return the shape of a result; raises what the operation would raise."""
     name, options = operation.function, dict(operation.options)
+    make: Any
     if "pool" in name:
-        sizes = (options[key] for key in ("kernel_size", "stride", "padding", "dilation"))
-        flags = options["ceil_mode"], options.get("count_include_pad", False)
-        return pool_geometry(name, *shapes, *sizes, *flags, options["data_format"]).out_shape
-    if name == "conv_transpose2d":
-        keys = "stride", "padding", "output_padding", "groups", "dilation", "data_format"
-        return conv_transpose_geometry(name, *shapes, *(options[key] for key in keys)).x_shape
-    sizes = (options[key] for key in ("stride", "padding", "dilation", "groups"))
-    layout = options.get("data_format", "NCHW")
-    return conv_geometry(name, *shapes, *sizes, layout, name == "conv4d").out_shape
+        make = pool_geometry
+        options = {"dilation": 1, "count_include_pad": False, **options}
+        options.pop("return_indices", None)
+    elif name == "conv_transpose2d":
+        make = conv_transpose_geometry
+    else:
+        make = conv_geometry
+        options = {"data_format": "NCHW", "flipped": name == "conv4d", **options}
+    geometry = make(name, *shapes, **options)
+    return geometry.x_shape if name == "conv_transpose2d" else geometry.out_shape
 
 
 def known_shape(operation: Operation, x_shape: Static, *others: Static) -> Static:
@@ -258,7 +260,8 @@ def known_shape(operation: Operation, x_shape: Static, *others: Static) -> Stati
     samples, *rest = x_shape
     if None in rest or any(None in shape for shape in others):
         return samples, None, None, None
-    of_one = output_shape(operation, (1, *rest), *others)  # type: ignore[arg-type]
+    # of one sample, for of how many a result is nothing else depends on
+    of_one = output_shape(operation, (1, *rest), *others)
     return samples, *of_one[1:]
 
 
