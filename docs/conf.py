@@ -6,7 +6,8 @@ project = "fastconv"
 author = "fastconv developers"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
 html_theme = "alabaster"
 html_theme_options = {"description": "Fast convolution for NumPy arrays", "page_width": "1100px"}
 autosummary_generate = True
