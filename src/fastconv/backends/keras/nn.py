@@ -6,6 +6,8 @@ import importlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...ops import avg_pool2d, max_pool2d
 from . import dimensions
 
@@ -151,7 +153,12 @@ def _keras(name: str) -> Any:
 
 
 def _tensor(value: Any) -> Array:
-    """Return the array that Keras takes a value for: of a variable its value, cast to its dtype."""
+    """Return the array that Keras takes a value for: of a variable its value, cast to its dtype.
+
+    Keras copies what is an array already.
+    """
+    if type(value) is np.ndarray:
+        return value
     return _keras("numpy.core").convert_to_tensor(value)
 
 
