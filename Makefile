@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts lint bench bench-training \
+.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts docs lint bench bench-training \
   bench-onnx asan clean
 
 PIP := -m pip --disable-pip-version-check
@@ -15,6 +15,8 @@ SOURCES := pyproject.toml setup.py MANIFEST.in README.md LICENSE \
   $(shell find src \( -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' \
     -o -name '*.h' -o -name 'py.typed' -o -path '*/kernels/*.c' \) -print)
 WHEEL = $(shell ls dist/*.whl)
+# The extras that bring the hosts of fastconv.backends.
+HOSTS := keras-backend autograd pytensor onnx-suite
 # What depends on NumPy rather than on the engine: the short run on its oldest version.
 SHORT := $(patsubst %,tests/test_%.py,arrays bad_arguments cpus doctest documents errors floors geometry \
   geometry_pool prepare properties reference threads)
@@ -100,13 +102,27 @@ test-alone: .venv-alone/.stamp ## the wheel in an environment that holds NumPy a
 	@echo "== the wheel runs with NumPy alone"
 	@touch $@
 
-test-hosts: ## the suites that need a big host framework, in tests/hosts
-	@if [ -d tests/hosts ]; then \
-	  $(MAKE) --no-print-directory .venv-test/.stamp; \
-	  .venv-test/bin/python $(PIP) install --quiet "$$(ls dist/*.whl)[hosts]" \
-	    || echo "== a host could not be installed: its suites are left out, and say so"; \
-	  .venv-test/bin/python -m pytest $(PYTEST) tests/hosts || [ $$? -eq 5 ]; \
-	else echo "== no suite needs a host framework yet"; fi
+# Hosts have an environment of their own: PyTensor's Numba wants an older NumPy at times.
+test-hosts: .venv-hosts/.stamp ## the suites that need a host framework, and the examples of the pages on them
+	.venv-hosts/bin/python -m pytest $(PYTEST) tests/hosts tests/test_doctest.py || [ $$? -eq 5 ]
+
+.venv-hosts/.stamp: dist/.stamp | .venv-hosts/bin/python
+	@echo "== installing the wheel and its hosts in .venv-hosts"
+	@$(call install-wheel,.venv-hosts,test)
+	@$(foreach host,$(HOSTS),.venv-hosts/bin/python $(PIP) install --quiet '$(WHEEL)[$(host)]' \
+	  || echo "== the extra $(host) could not be installed: its tests are skipped, and say so";)
+	@touch $@
+
+docs: .venv-docs/.stamp ## run the documentation's examples and build it in docs/_build/html
+	.venv-docs/bin/python -m pytest $(PYTEST) tests/test_doctest.py -k 'readme or pages or backends'
+	.venv-docs/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "== docs/_build/html/index.html"
+
+.venv-docs/.stamp: dist/.stamp | .venv-docs/bin/python
+	@echo "== installing the wheel, its hosts and Sphinx in .venv-docs"
+	@.venv-docs/bin/python $(PIP) install --quiet '$(WHEEL)[test,docs]'
+	@.venv-docs/bin/python $(PIP) install --quiet --force-reinstall --no-deps $(WHEEL)
+	@touch $@
 
 lint: .venv-lint/.stamp ## ruff, cython-lint, clang-format, mypy
 	.venv-lint/bin/ruff check .
@@ -155,7 +171,7 @@ asan: .venv-asan/.stamp ## the tests on a build with the address and undefined-b
 	@touch $@
 
 clean: ## remove builds, environments, caches and results
-	rm -rf build dist .venv-* src/fastconv.egg-info demo-output bench/results \
+	rm -rf build dist .venv-* src/fastconv.egg-info demo-output bench/results docs/_build docs/_generated \
 	  .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find src -name '*.so' -delete

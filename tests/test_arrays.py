@@ -204,6 +204,43 @@ def test_torch_tensors_are_taken(torch):
     assert got.shape == x.shape
 
 
+class Elsewhere(HasDlpack):
+    def __dlpack_device__(self):
+        return 2, 0
+
+
+class Unwilling(HasDlpack):
+    def __dlpack__(self, **arguments):
+        raise BufferError("it is being looked at")
+
+
+@pytest.mark.parametrize(
+    ("wrap", "message"),
+    [
+        (Elsewhere, r"x must be in the memory of the CPU, got a Elsewhere on another device"),
+        (Unwilling, r"x must be a tensor that NumPy can read, got a Unwilling, .* looked at"),
+    ],
+)
+def test_tensors_that_cannot_be_read_are_named(wrap, message):
+    for _, call, first, *others in (*calls("float64"), *pools("float64")):
+        with pytest.raises(TypeError, match=message.replace("x must", "(x|grad) must")):
+            call(wrap(first), *others)
+    with pytest.raises(TypeError, match="conv2d: bias must be in the memory"):
+        fc.conv2d(ramp(1, 1, 4, 4), ramp(2, 1, 2, 2), Elsewhere(ramp(2)))
+
+
+def test_torch_tensors_that_cannot_be_read_are_named(torch):
+    x, w = torch.ones(1, 1, 4, 4), torch.ones(1, 1, 2, 2)
+    for bad in (x.clone().requires_grad_(), x.to_sparse(), x.bfloat16(), x.to("meta")):
+        with pytest.raises(TypeError, match="conv2d: x must be a tensor that NumPy can read"):
+            fc.conv2d(bad, w)
+    # of a view the elements are read where they lie
+    wide = torch.arange(32.0).reshape(1, 1, 4, 8)
+    np.testing.assert_array_equal(
+        fc.conv2d(wide[..., ::2], w), fc.conv2d(wide.numpy()[..., ::2], w)
+    )
+
+
 def test_what_conversion_raises_passes_unchanged():
     class Stubborn:
         def __array__(self, dtype=None, copy=None):

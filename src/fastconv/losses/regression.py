@@ -39,7 +39,7 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> np.ndarray:
 
 
 def mean_absolute_error(y_true: Any, y_pred: Any) -> np.ndarray:
-    """Return the mean of |y_true - y_pred| over the last axis.
+    """Return the mean of ``|y_true - y_pred|`` over the last axis.
 
     Parameters
     ----------

@@ -31,6 +31,8 @@ FLOAT64 = np.dtype(np.float64)
 # From this number on dtypes are extensions, whose kind says little: there is a float of 8 bits.
 _FIRST_EXTENSION = 256
 _TAKEN = "of a floating dtype up to 64 bits or of integers"
+# Of DLPack: the CPU, and memory of the CPU that CUDA or ROCm pinned.
+_HOST_DEVICES = {1, 3, 11}
 # Deciding whether two strided arrays share an element can take exponential time.
 _MOST_OVERLAP_WORK = 100_000
 
@@ -48,8 +50,8 @@ def as_array(function: str, argument: str, value: object) -> Array:
         return value
     if _is_masked(value):
         raise type_error(function, argument, "an array without a mask", "a masked array")
-    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-        return np.from_dlpack(value)
+    if hasattr(value, "__dlpack__") and not isinstance(value, (np.ndarray, np.generic)):
+        return _from_tensor(function, argument, value)
     if not isinstance(value, (list, tuple)):
         return np.asarray(value)
     try:
@@ -57,6 +59,24 @@ def as_array(function: str, argument: str, value: object) -> Array:
     except ValueError:
         got = f"a {type(value).__name__} of uneven length"
         raise value_error(function, argument, "an array", got) from None
+
+
+def _from_tensor(function: str, argument: str, value: Any) -> Array:
+    """Return what lies in another library's tensor as an array, without a copy where it can be."""
+    kind = type(value).__qualname__
+    try:
+        device, _ = value.__dlpack_device__()
+        if device in _HOST_DEVICES:
+            # Of a tensor that has both, NumPy takes more dtypes by __array__: bfloat16 of JAX.
+            return np.asarray(value) if hasattr(value, "__array__") else np.from_dlpack(value)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # What a library raises for a gradient, a layout or a dtype that can't leave it.
+        got = f"a {kind}, which says: {error}"
+        raise type_error(function, argument, "a tensor that NumPy can read", got) from error
+    got = f"a {kind} on another device (of DLPack's type {int(device)})"
+    raise type_error(function, argument, "in the memory of the CPU", got)
 
 
 def conv_dtypes(
