@@ -19,6 +19,7 @@ from .costs import (
     scatter_cost,
     sums_of,
     tiles_of,
+    turned_cost,
     winograd_cost,
 )
 from .geometry import ConvGeometry
@@ -90,6 +91,21 @@ def direct_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
     return accepts
 
 
+def turning_pays(geometry: ConvGeometry) -> bool:
+    """Whether lanes over filters, for images transposed on the way, are faster than over pixels."""
+    g = geometry
+    if channels_last(g) or not conv.turned_fits(g.numbers) or g.out_h * g.out_w < 4:
+        return False
+    if 1 in (g.channels // g.groups, g.filters // g.groups):
+        return False
+    others = [panels_cost(g, False)]
+    if conv.band_fits(g.numbers, 8, False):
+        others.append(direct_cost(g, False))
+    if tiles_pay("forward")(g):
+        others.append(winograd_cost(g, False))
+    return turned_cost(g) <= min(others)
+
+
 def scatter_pays(geometry: ConvGeometry) -> bool:
     """Whether grad_x is faster by what the gradient has than by what the image has."""
     g = geometry
@@ -101,7 +117,7 @@ def scatter_pays(geometry: ConvGeometry) -> bool:
     if conv.band_fits(g.numbers, 8, True):
         others.append(direct_cost(g, True))
     if tiles_pay("grad_x")(g):
-        others.append(winograd_cost(g))
+        others.append(winograd_cost(g, True))
     return scatter_cost(g) <= min(others)
 
 
@@ -197,13 +213,8 @@ def better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
         if channels_last(g):  # few channels a group: most lanes would be idle
             native = depthwise_last(g) or groups_last(op == "grad_x")(g)
             return g.groups > 1 and channels <= 8 and not native
-        # maps so small that vectors of their pixels would be short
-        if g.channels == g.filters == g.groups >= 32:
-            return g.out_h * g.out_w <= (200 if op == "grad_w" else 64)
-        if g.groups > 1 or min(channels, filters) < 16 or op != "forward":
-            return False
-        if g.kernel_h * g.kernel_w == 1:
-            return g.out_h * g.out_w <= 36
-        return g.out_h * g.out_w <= 64 and channels * filters < 8192
+        # depthwise, maps so small that vectors of their pixels would be short
+        small = g.out_h * g.out_w <= (200 if op == "grad_w" else 64)
+        return small and g.channels == g.filters == g.groups >= 32
 
     return accepts

@@ -111,11 +111,26 @@ def tiles_of(size: int, step: int) -> int:
     return min(size, step) * ceil_div(ceil_div(size, step), 4)
 
 
-def winograd_cost(geometry: ConvGeometry) -> float:
-    """grad_x: 36 products a tile for every 3 x 3 of the kernel, and the transforms of a tile."""
+def winograd_cost(geometry: ConvGeometry, gradient: bool) -> float:
+    """36 products a tile for every 3 x 3 of the kernel, and the transforms of a tile."""
     g = geometry
     channels, filters = g.channels // g.groups, g.filters // g.groups
+    height, width = g.out_h, g.out_w
+    if gradient:
+        channels, filters, height, width = filters, channels, g.height, g.width
     parts = ceil_div(g.kernel_h, 3) * ceil_div(g.kernel_w, 3)
-    tiles = tiles_of(g.height, g.dilation_h) * tiles_of(g.width, g.dilation_w)
-    each = parts * filters * (1.8 * channels + 26) + 11 * channels
-    return 36 * tiles * each / LANES
+    tiles = tiles_of(height, g.dilation_h) * tiles_of(width, g.dilation_w)
+    return 36 * tiles * (parts * channels * (1.9 * filters + 27) + 11 * filters) / LANES
+
+
+def turned_cost(geometry: ConvGeometry) -> float:
+    """The forward pass with lanes over filters; images are transposed on the way in and out."""
+    g = geometry
+    channels, filters = g.channels // g.groups, g.filters // g.groups
+    vectors = ceil_div(filters, LANES)
+    panels = ceil_div(vectors, 4)
+    pixels = g.out_h * g.out_w
+    height = 8 if ceil_div(vectors, panels) <= 3 else 6
+    depth = channels * g.kernel_h * g.kernel_w
+    cost = pixels * vectors * (1.3 * depth + 6) + 8 * panels * ceil_div(pixels, height)
+    return cost + 16 * g.height * g.width * channels / LANES

@@ -126,6 +126,7 @@ def _native(op: str, geometry: ConvGeometry) -> Row:
 
 
 FORWARD = (
+    Row("turned", choice.turning_pays, _forward_by("turned")),
     Row("winograd", choice.tiles_win("forward"), _forward_by("winograd"), direct=False),
     Row("relaid", choice.better_relaid("forward"), partial(relaid.forward, _native), packs=False),
     Row("planes", choice.planes_first(gradient=False), _forward_by("planes")),

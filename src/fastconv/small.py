@@ -36,7 +36,10 @@ __all__ = [
 ]
 
 # The rows that are one driver's work: the others make arrays of their own.
-_DRIVERS = {"winograd", "depthwise", "grouped", "planes", "rows", "direct", "panels", "scatter"}
+_DRIVERS = {
+    *("winograd", "depthwise", "grouped", "planes"),
+    *("rows", "turned", "direct", "panels", "scatter"),
+}
 _WEIGHT_DRIVERS = {"dot", "lanes"}
 _WORK_OF_A_POOL = 1 << 16  # elements read, for which no pool starts a second thread
 _COMPUTED = {np.dtype(name) for name in ("float32", "float64", "int64")}

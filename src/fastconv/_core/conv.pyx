@@ -34,7 +34,7 @@ from fastconv._core.problem cimport (
     larger,
     smaller,
 )
-from fastconv._core.rows cimport pack_rows, rows_bytes, run_rows
+from fastconv._core.rows cimport fits_turned, pack_rows, rows_bytes, run_rows
 from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
 from fastconv._core.taps cimport pack_taps, taps_bytes
 from fastconv._core.winograd_gradient cimport run_winograd_gradient
@@ -159,7 +159,7 @@ cdef Driver driver_of(str algorithm):
         driver.run, driver.bytes, driver.pack = run_direct, taps_bytes, pack_taps
     elif algorithm == "panels":
         driver.run, driver.bytes, driver.pack = run_panels, taps_bytes, pack_taps
-    elif algorithm == "rows":
+    elif algorithm == "rows" or algorithm == "turned":
         driver.run, driver.bytes, driver.pack = run_rows, rows_bytes, pack_rows
     elif algorithm == "planes":
         driver.run, driver.bytes, driver.pack = run_planes, planes_bytes, pack_planes
@@ -280,6 +280,11 @@ def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out
         failed = run(&p)
     if failed:
         raise MemoryError("no memory for the workspace of a gradient")
+
+
+def turned_fits(cnp.ndarray numbers):
+    """Whether an image and its sums stay in the cache, so that rows may transpose them."""
+    return bool(fits_turned(geometry_of(numbers)))
 
 
 def scatter_fits(cnp.ndarray numbers):

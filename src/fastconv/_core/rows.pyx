@@ -6,13 +6,14 @@ Dukhan 2019), or to a row of zeros outside of the image.  With few channels the 
 row are neighbours in memory and are taken in one run, from a padded copy where there is padding.
 """
 
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastconv._core.packing cimport PARALLEL_BYTES, give_packed, take_packed
 from fastconv._core.patch cimport Patch, copy_patch
 from fastconv._core.problem cimport (
     Blocking,
     Depth,
+    Geometry,
     Problem,
     ceil_div,
     depth_block,
@@ -33,6 +34,8 @@ cdef enum:
     GROUP_POINTERS = 4096      # of the tiles that are multiplied with one panel in turn
     STRIP_BYTES = 1 << 18
     FEW_CHANNELS = 32
+    TURNED_CHANNELS = 16
+    TURNED_BYTES = 1 << 20     # of an image and its sums: more would not stay in the cache
 
 
 cdef struct Rows:
@@ -53,17 +56,44 @@ cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     cdef Py_ssize_t wide = share(s.vectors, s.panels, panel + 1) * p.kernels.lanes - first
     cdef Py_ssize_t filters = smaller(wide, p.filters - first), block, t, c
     cdef char *to = <char *> s.packed + panel_offset(s, group, panel) * size
-    cdef const char *tap
+    cdef const char *w = p.w + (group * p.w_group + first * p.w_filter) * size
     cdef Depth d
     for block in range(s.blocking.blocks):
         d = depth_block(p, &s.blocking, block)
+        if together(p):
+            pack_block(p, &d, w, filters, wide, workspace, to)
+            to += d.depth * wide * size
+            continue
         for t in range(d.t0, d.t1):
             for c in range(d.c0, d.c1):
-                tap = p.w + (group * p.w_group + first * p.w_filter + c * p.w_channel
-                             + t // p.kernel_w * p.w_row + t % p.kernel_w * p.w_column) * size
-                p.kernels.copy(tap, p.w_filter, to, filters)
+                p.kernels.copy(w + (c * p.w_channel + t // p.kernel_w * p.w_row
+                                    + t % p.kernel_w * p.w_column) * size,
+                               p.w_filter, to, filters)
                 memset(to + filters * size, 0, (wide - filters) * size)
                 to += wide * size
+
+
+cdef inline bint together(const Problem *p) noexcept nogil:
+    # whether a filter's weights are neighbours, channel by channel
+    return (p.w_column == 1 and p.w_row == p.kernel_w
+            and p.w_channel == p.kernel_h * p.kernel_w)
+
+
+cdef void pack_block(const Problem *p, const Depth *d, const char *w, Py_ssize_t filters,
+                     Py_ssize_t wide, char *turned, char *to) noexcept nogil:
+    # a few channels at a time: [filter][channel][tap] is turned, then its rows are put in order
+    cdef Py_ssize_t size = p.kernels.itemsize, taps = d.t1 - d.t0, c = d.c0, count, i, t
+    while c < d.c1:
+        count = smaller(TURNED_CHANNELS, d.c1 - c)
+        for i in range(count if taps < p.kernel_h * p.kernel_w else 1):
+            p.kernels.transpose(w + ((c + i) * p.w_channel + d.t0) * size, p.w_filter, filters,
+                                taps if taps < p.kernel_h * p.kernel_w else count * taps,
+                                turned + i * taps * wide * size, wide, wide)
+        for t in range(taps):
+            for i in range(count):
+                memcpy(to + (t * (d.c1 - d.c0) + c - d.c0 + i) * wide * size,
+                       turned + (i * taps + t) * wide * size, wide * size)
+        c += count
 
 
 cdef inline Py_ssize_t panel_offset(const Rows *s, Py_ssize_t group,
@@ -276,7 +306,9 @@ cdef int pack_rows(const Problem *p, char *to) noexcept nogil:
     s.packed = to
     plan_filters(&s)
     return parallel_for(pack_task, &s, p.groups * s.panels,
-                        p.threads if rows_bytes(p) > PARALLEL_BYTES else 1, 0)
+                        p.threads if rows_bytes(p) > PARALLEL_BYTES else 1,
+                        TURNED_CHANNELS * s.blocking.taps_each * p.kernels.rows_vectors[1]
+                        * p.kernels.lanes * p.kernels.itemsize)
 
 
 cdef int run_rows(const Problem *problem) noexcept nogil:
@@ -287,7 +319,75 @@ cdef int run_rows(const Problem *problem) noexcept nogil:
     s.packed = take_packed(problem, rows_bytes(problem), pack_rows)
     if s.packed == NULL:
         return -1
-    workspace = plan_rows(&s)
-    failed = parallel_for(rows_task, &s, s.tasks, problem.threads, workspace)
+    if problem.channels_last:
+        workspace = plan_rows(&s)
+        failed = parallel_for(rows_task, &s, s.tasks, problem.threads, workspace)
+    else:
+        failed = run_turned(&s)
     give_packed(problem, s.packed)
     return failed
+
+
+# --------------------------------------------------------------------------- channels first
+
+# Each image is transposed on the way in, and its sums on the way out: to the tiles it is one whose
+# channels are last.
+cdef struct Turned:
+    Rows rows
+    Problem image               # as rows sees one group of one image; x and out in workspace
+    const Problem *problem
+    Py_ssize_t image_bytes, sums_bytes
+
+
+cdef void turned_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
+    cdef const Turned *s = <const Turned *> context
+    cdef const Problem *p = s.problem
+    cdef Problem image = s.image
+    cdef Rows rows = s.rows
+    cdef Py_ssize_t part = task % rows.panel_parts, index = task // rows.panel_parts, strip
+    cdef Py_ssize_t n = index // p.groups, group = index % p.groups, size = p.kernels.itemsize
+    cdef Py_ssize_t plane = p.height * p.width, lanes = p.kernels.lanes
+    cdef Py_ssize_t f0 = share(rows.panels, rows.panel_parts, part)
+    cdef Py_ssize_t f1 = share(rows.panels, rows.panel_parts, part + 1)
+    image.x, image.out = workspace, workspace + s.image_bytes
+    if p.bias != NULL:
+        image.bias = p.bias + group * p.filters * size
+    rows.problem = &image
+    rows.packed += panel_offset(&s.rows, group, 0) * size
+    p.kernels.transpose(p.x + index * p.channels * plane * size, plane, p.channels, plane,
+                        workspace, p.channels, p.channels)
+    workspace += s.image_bytes + s.sums_bytes
+    memset(workspace + rows.pointer_bytes, 0, rows.zero_bytes)
+    for strip in range(rows.strips):
+        rows_unit(&rows, strip * rows.panel_parts + part, workspace)
+    f0 = share(rows.vectors, rows.panels, f0) * lanes
+    f1 = smaller(share(rows.vectors, rows.panels, f1) * lanes, p.filters)
+    p.kernels.transpose(image.out + f0 * size, p.filters, p.out_h * p.out_w, f1 - f0,
+                        p.out + (n * p.out_sample + group * p.out_group
+                                 + f0 * p.out_filter) * size,
+                        p.out_filter, p.out_h * p.out_w)
+
+
+cdef int run_turned(const Rows *rows) noexcept nogil:
+    cdef Turned s
+    cdef const Problem *p = rows.problem
+    cdef Py_ssize_t images = p.samples * p.groups, size = p.kernels.itemsize, workspace
+    s.problem, s.rows, s.image = p, rows[0], p[0]
+    s.image.samples, s.image.groups, s.image.channels_last, s.image.threads = 1, 1, True, 1
+    s.image.out_filter, s.image.out_column = 1, p.filters
+    s.image.out_row, s.image.out_sample, s.image.out_group = p.out_w * p.filters, 0, 0
+    s.rows.problem = &s.image
+    workspace = plan_rows(&s.rows)
+    s.rows.panel_parts = 1
+    if p.threads > 1 and images < 2 * p.threads:
+        s.rows.panel_parts = smaller(rows.panels, ceil_div(2 * p.threads, images))
+    s.image_bytes = round_up(p.height * p.width * p.channels * size + FC_SLACK, 64)
+    s.sums_bytes = round_up(p.out_h * p.out_w * p.filters * size + FC_SLACK, 64)
+    return parallel_for(turned_task, &s, images * s.rows.panel_parts, p.threads,
+                        s.image_bytes + s.sums_bytes + workspace)
+
+
+cdef bint fits_turned(const Geometry *g) noexcept nogil:
+    # whether an image and its sums stay in the cache
+    return (g.height * g.width * (g.channels // g.groups)
+            + g.out_h * g.out_w * (g.filters // g.groups)) <= TURNED_BYTES // 2

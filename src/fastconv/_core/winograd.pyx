@@ -130,7 +130,8 @@ cdef void gather_taps(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_s
             gather_row(p, group, first, wide, c0, count, piece.row + i, piece.column, columns,
                        to + i * PART * wide * size)
     elif rows == columns == PART and p.w_row == PART * p.w_column:
-        gather_neighbours(p, group, first, wide, c0, count, 0, 0, PART * PART, to)
+        gather_neighbours(p, group, first, wide, c0, count, piece.row, piece.column,
+                          PART * PART, to)
     else:
         for i in range(rows):
             gather_neighbours(p, group, first, wide, c0, count, piece.row + i, piece.column,
