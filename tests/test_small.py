@@ -248,3 +248,53 @@ def test_the_algorithm_of_a_prepared_convolution_is_that_of_the_latest_images():
         names.append(prepared.algorithm)
     assert names[0] == names[2] == names[3]
     assert names[1] == names[4]
+
+
+def calls_with_out():
+    """Yield what to call with `out=`, and what a new result is like."""
+    x, w = ramp(1, 2, 6, 7), ramp(3, 2, 2, 3)
+    y, bias = fc.conv2d(x, w), ramp(3)
+    yield (lambda **out: fc.conv2d(x, w, bias, **out)), y
+    yield (lambda **out: fc.conv4d(x, w, padding=0, **out)), y
+    yield (lambda **out: fc.conv2d_grad_x(y, w, x.shape, **out)), x
+    yield (lambda **out: fc.conv2d_grad_w(y, x, w.shape, **out)), w
+    prepared = fc.prepare_conv2d(w)
+    yield (lambda **out: prepared(x, **out)), y
+    pooled = fc.avg_pool2d(x, 2)
+    yield (lambda **out: fc.max_pool2d(x, 2, **out)), pooled
+    yield (lambda **out: fc.avg_pool2d(x, 2, **out)), pooled
+    yield (lambda **out: fc.avg_pool2d_grad_x(pooled, x.shape, 2, **out)), x
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_results_go_where_they_are_asked_for(number):
+    call, like = list(calls_with_out())[number]
+    small.forget()
+    want = call()
+    for out in (np.full_like(like, np.nan), np.full((*like.shape, 2), np.nan)[..., 0]):
+        for _ in range(3):
+            out[...] = np.nan
+            assert call(out=out) is out
+            np.testing.assert_array_equal(out, want)
+    for _ in range(2):
+        with pytest.raises(TypeError, match="out"):
+            call(out=np.empty(like.shape, np.float32))
+        with pytest.raises(ValueError, match="out"):
+            call(out=np.empty((*like.shape[:3], 9)))
+        read_only = np.empty_like(like)
+        read_only.flags.writeable = False
+        with pytest.raises(ValueError, match="out"):
+            call(out=read_only)
+
+
+@pytest.mark.parametrize("shift", [0, 5, 83])
+def test_a_kept_call_never_writes_to_what_it_reads(shift):
+    memory, w = np.zeros(200), ramp(3, 2, 2, 3)
+    x = memory[:84].reshape(1, 2, 6, 7)
+    fc.conv2d(x, w)
+    out = memory[shift : shift + 75].reshape(1, 3, 5, 5)
+    with pytest.raises(ValueError, match="apart from x"):
+        fc.conv2d(x, w, out=out)
+    assert not memory.any()
+    apart = memory[84:159].reshape(1, 3, 5, 5)
+    assert fc.conv2d(x, w, out=apart) is apart

@@ -17,5 +17,6 @@ cdef class Call:
     cdef readonly object note
 
     cdef bint fits(self, cnp.ndarray first, object second, tuple arguments)
-    cdef object run(self, cnp.ndarray first, object second, object bias)
-    cdef cnp.ndarray new_out(self)
+    cdef object run(self, cnp.ndarray first, object second, object bias, object given)
+    cdef bint takes(self, object out, cnp.ndarray first, object second, object bias)
+    cdef cnp.ndarray new_out(self, object given)

@@ -96,6 +96,12 @@ cdef inline bint of_sizes(cnp.ndarray array, const cnp.npy_intp *sizes):
     return True
 
 
+cdef inline bint apart(cnp.ndarray a, cnp.ndarray b):
+    # of arrays in C order
+    return (cnp.PyArray_BYTES(a) + cnp.PyArray_NBYTES(a) <= cnp.PyArray_BYTES(b)
+            or cnp.PyArray_BYTES(b) + cnp.PyArray_NBYTES(b) <= cnp.PyArray_BYTES(a))
+
+
 cdef class Call:
     """What is kept of a call with one array or two; `note` is the caller's own."""
 
@@ -117,11 +123,20 @@ cdef class Call:
                                        and of_sizes(second, self.second)))
                 and self.kernels == kernels_of(first) and same(arguments, self.arguments))
 
-    cdef object run(self, cnp.ndarray first, object second, object bias):
+    cdef object run(self, cnp.ndarray first, object second, object bias, object given):
         raise NotImplementedError
 
-    cdef cnp.ndarray new_out(self):
-        return cnp.PyArray_SimpleNew(AXES, self.out, self.dtype)
+    cdef bint takes(self, object out, cnp.ndarray first, object second, object bias):
+        # whether a result may be written there as it is
+        return (cnp.PyArray_CheckExact(out) and cnp.PyArray_NDIM(out) == AXES
+                and cnp.PyArray_TYPE(out) == self.dtype and cnp.PyArray_ISCARRAY(out)
+                and of_sizes(out, self.out) and apart(out, first)
+                and (second is None or apart(out, second))
+                and (bias is None or (cnp.PyArray_CheckExact(bias) and cnp.PyArray_ISCARRAY_RO(bias)
+                                      and apart(out, bias))))
+
+    cdef cnp.ndarray new_out(self, object given):
+        return cnp.PyArray_SimpleNew(AXES, self.out, self.dtype) if given is None else given
 
 
 cdef class Calls:
@@ -140,16 +155,18 @@ cdef class Calls:
         """Forget them all."""
         self.places = [None] * (PLACES + WAYS)
 
-    def run(self, first, second, bias, tuple arguments):
-        """Return what such a call gives, or None if it must go the long way."""
+    def run(self, first, second, bias, tuple arguments, out=None):
+        """Return what such a call gives, in `out` if given; None if it must go the long way."""
         cdef Call call
         if get_value(self.precision) != "high":
             return None
         call = self.find(first, second, arguments)
         if call is None:
             return None
+        if out is not None and not call.takes(out, first, second, bias):
+            return None
         self.latest = call.note
-        return call.run(first, second, bias)
+        return call.run(first, second, bias, out)
 
     def wants(self, first, second, tuple arguments):
         """Whether a call can be kept and is not."""
@@ -196,7 +213,7 @@ cdef class Convolution(Call):
     cdef bint finite        # asked of w: where it meets zeros around an image, and the like
     cdef object packed
 
-    cdef object run(self, cnp.ndarray first, object second, object bias):
+    cdef object run(self, cnp.ndarray first, object second, object bias, object given):
         cdef Problem p = self.problem
         cdef cnp.ndarray out
         cdef int failed
@@ -205,7 +222,7 @@ cdef class Convolution(Call):
         p.w = cnp.PyArray_BYTES(second)
         if self.finite and not sum_is_finite(p.kernels, p.w, cnp.PyArray_SIZE(second)):
             return None
-        out = self.new_out()
+        out = self.new_out(given)
         p.x = cnp.PyArray_BYTES(first)
         p.x_end = p.x + cnp.PyArray_NBYTES(first)
         p.w += self.shift

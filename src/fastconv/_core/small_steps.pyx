@@ -23,8 +23,8 @@ cdef class WeightGradient(Call):
         self.numbers, self.algorithm = numbers, algorithm
         self.finite, self.with_bias = finite, with_bias
 
-    cdef object run(self, cnp.ndarray first, object second, object bias):
-        cdef cnp.ndarray out = self.new_out(), sums
+    cdef object run(self, cnp.ndarray first, object second, object bias, object given):
+        cdef cnp.ndarray out = self.new_out(given), sums
         cdef cnp.npy_intp filters = geometry_of(self.numbers).filters
         grad_w(self.numbers, first, second, out, 1, False, self.algorithm)
         if self.finite and not sum_is_finite(self.kernels, cnp.PyArray_BYTES(out),
@@ -47,8 +47,8 @@ cdef class MaxPool(Call):
         """Say what runs."""
         self.numbers, self.indexed = numbers, indexed
 
-    cdef object run(self, cnp.ndarray first, object second, object bias):
-        cdef cnp.ndarray out = self.new_out()
+    cdef object run(self, cnp.ndarray first, object second, object bias, object given):
+        cdef cnp.ndarray out = self.new_out(given)
         if not self.indexed:
             max_pool(self.numbers, first, out, None, None, False, 1)
             return out
@@ -67,8 +67,8 @@ cdef class AveragePool(Call):
         """Say what runs."""
         self.numbers, self.gradient = numbers, gradient
 
-    cdef object run(self, cnp.ndarray first, object second, object bias):
-        cdef cnp.ndarray out = self.new_out()
+    cdef object run(self, cnp.ndarray first, object second, object bias, object given):
+        cdef cnp.ndarray out = self.new_out(given)
         if self.gradient:
             avg_pool_grad_x(self.numbers, first, out, 1)
         else:

@@ -95,7 +95,7 @@ def conv2d(
     (1, 1, 2, 2)
     """
     arguments = stride, padding, dilation, groups, data_format, activation
-    y = _kept.run(x, w, bias, arguments) if out is None else None
+    y = _kept.run(x, w, bias, arguments, out)
     if y is not None:
         return y
     x = as_array("conv2d", "x", x)
@@ -107,8 +107,7 @@ def conv2d(
     relu = run.is_relu("conv2d", activation)
     y = run.forward("conv2d", geometry, dtypes, x, w, bias, out, relu)
     view = run.logical(w, data_format)
-    if out is None:
-        small.keep_convolution(_kept, "forward", geometry, (x, w), view, arguments, relu)
+    small.keep_convolution(_kept, "forward", geometry, (x, w), view, arguments, relu)
     return y
 
 
@@ -159,7 +158,7 @@ def conv2d_grad_x(
     """
     name = "conv2d_grad_x"
     arguments = x_shape, stride, padding, dilation, groups, data_format
-    found = _kept_grad_x.run(grad, w, None, arguments) if out is None else None
+    found = _kept_grad_x.run(grad, w, None, arguments, out)
     if found is not None:
         return found
     grad = as_array(name, "grad", grad)
@@ -169,8 +168,7 @@ def conv2d_grad_x(
     geometry = conv_geometry(name, shape, w.shape, stride, padding, dilation, groups, data_format)
     found = run.grad_x(name, geometry, dtypes, grad, w, None, out)
     view = run.logical(w, data_format)
-    if out is None:
-        small.keep_convolution(_kept_grad_x, "grad_x", geometry, (grad, w), view, arguments)
+    small.keep_convolution(_kept_grad_x, "grad_x", geometry, (grad, w), view, arguments)
     return found
 
 
@@ -221,7 +219,7 @@ def conv2d_grad_w(
     """
     name = "conv2d_grad_w"
     arguments = w_shape, stride, padding, dilation, groups, with_bias, data_format
-    found = _kept_grad_w.run(grad, x, None, arguments) if out is None else None
+    found = _kept_grad_w.run(grad, x, None, arguments, out)
     if found is not None:
         return found
     grad = as_array(name, "grad", grad)
@@ -230,6 +228,5 @@ def conv2d_grad_w(
     shape = plain_shape(name, "w_shape", w_shape)
     geometry = conv_geometry(name, x.shape, shape, stride, padding, dilation, groups, data_format)
     found = run.grad_w(name, geometry, dtypes, grad, x, with_bias, out)
-    if out is None:
-        small.keep_grad_w(_kept_grad_w, geometry, (grad, x), arguments, with_bias)
+    small.keep_grad_w(_kept_grad_w, geometry, (grad, x), arguments, with_bias)
     return found

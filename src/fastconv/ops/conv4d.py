@@ -87,7 +87,7 @@ def conv4d(
              [0, 3, 4, 0]]]])
     """
     arguments = stride, padding, dilation, groups
-    y = _kept.run(x, w, bias, arguments) if out is None else None
+    y = _kept.run(x, w, bias, arguments, out)
     if y is not None:
         return y
     x = as_array("conv4d", "x", x)
@@ -98,8 +98,7 @@ def conv4d(
     )
     y = run.forward("conv4d", geometry, dtypes, x, w, bias, out, flipped=True)
     view = run.logical(w, "NCHW", True)
-    if out is None:
-        small.keep_convolution(_kept, "forward", geometry, (x, w), view, arguments)
+    small.keep_convolution(_kept, "forward", geometry, (x, w), view, arguments)
     return y
 
 
@@ -145,7 +144,7 @@ def conv4d_grad_x(
     """
     name = "conv4d_grad_x"
     arguments = x_shape, stride, padding, dilation, groups
-    found = _kept_grad_x.run(grad, w, None, arguments) if out is None else None
+    found = _kept_grad_x.run(grad, w, None, arguments, out)
     if found is not None:
         return found
     grad = as_array(name, "grad", grad)
@@ -155,8 +154,7 @@ def conv4d_grad_x(
     geometry = conv_geometry(name, shape, w.shape, stride, padding, dilation, groups, "NCHW", True)
     found = run.grad_x(name, geometry, dtypes, grad, w, None, out, flipped=True)
     view = run.logical(w, "NCHW", True)
-    if out is None:
-        small.keep_convolution(_kept_grad_x, "grad_x", geometry, (grad, w), view, arguments)
+    small.keep_convolution(_kept_grad_x, "grad_x", geometry, (grad, w), view, arguments)
     return found
 
 

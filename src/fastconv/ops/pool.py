@@ -105,15 +105,14 @@ def max_pool2d(
     name = "max_pool2d"
     sizes = kernel_size, stride, padding, dilation
     arguments = sizes, ceil_mode, return_indices, data_format
-    found = _kept_max.run(x, None, None, arguments) if out is None else None
+    found = _kept_max.run(x, None, None, arguments, out)
     if found is not None:
         return found
     x = as_array(name, "x", x)
     dtypes = result, compute = checked_dtypes(name, "x", x)
     geometry = pool_geometry(name, x.shape, *sizes, ceil_mode, False, data_format)
     return_indices = plain_flag(name, "return_indices", return_indices)
-    if out is None:
-        small.keep_pool(_kept_max, small.MaxPool, geometry, dtypes, x, arguments, return_indices)
+    small.keep_pool(_kept_max, small.MaxPool, geometry, dtypes, x, arguments, return_indices)
     if out is not None:
         check_out(name, out, geometry.out_shape, result, x=x)
     x = contiguous(x, compute)
@@ -244,14 +243,13 @@ def avg_pool2d(
     name = "avg_pool2d"
     sizes = kernel_size, stride, padding, dilation
     arguments = sizes, ceil_mode, count_include_pad, data_format
-    found = _kept_avg.run(x, None, None, arguments) if out is None else None
+    found = _kept_avg.run(x, None, None, arguments, out)
     if found is not None:
         return found
     x = as_array(name, "x", x)
     dtypes = result, compute = average_dtypes(name, "x", x)
     geometry = pool_geometry(name, x.shape, *sizes, ceil_mode, count_include_pad, data_format)
-    if out is None:
-        small.keep_pool(_kept_avg, small.AveragePool, geometry, dtypes, x, arguments, False)
+    small.keep_pool(_kept_avg, small.AveragePool, geometry, dtypes, x, arguments, False)
     if out is not None:
         check_out(name, out, geometry.out_shape, result, x=x)
     x = contiguous(x, compute)
@@ -302,7 +300,7 @@ def avg_pool2d_grad_x(
     name = "avg_pool2d_grad_x"
     sizes = kernel_size, stride, padding, dilation
     arguments = x_shape, sizes, ceil_mode, count_include_pad, data_format
-    found = _kept_avg_grad_x.run(grad, None, None, arguments) if out is None else None
+    found = _kept_avg_grad_x.run(grad, None, None, arguments, out)
     if found is not None:
         return found
     grad = as_array(name, "grad", grad)
@@ -310,10 +308,7 @@ def avg_pool2d_grad_x(
     shape = plain_shape(name, "x_shape", x_shape)
     geometry = pool_geometry(name, shape, *sizes, ceil_mode, count_include_pad, data_format)
     check_shape(name, "grad", geometry.out_shape, grad.shape)
-    if out is None:
-        small.keep_pool(
-            _kept_avg_grad_x, small.AveragePool, geometry, dtypes, grad, arguments, True
-        )
+    small.keep_pool(_kept_avg_grad_x, small.AveragePool, geometry, dtypes, grad, arguments, True)
     if out is not None:
         check_out(name, out, shape, result, grad=grad)
     grad = contiguous(grad, compute)

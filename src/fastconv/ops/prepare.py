@@ -118,7 +118,7 @@ class PreparedConv2D:
         out : ndarray, optional
             Where to put the result; of its exact shape and dtype, apart from x.
         """
-        y = self._kept.run(x, self._w, self._bias, ()) if out is None else None
+        y = self._kept.run(x, self._w, self._bias, (), out)
         if y is not None:
             return y
         name = "PreparedConv2D"
