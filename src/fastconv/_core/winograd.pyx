@@ -66,6 +66,7 @@ cdef struct Forward:
     const char *packed          # U, or NULL
     char *wild                  # a byte an image: whether something is not finite
     Py_ssize_t panel_parts, tasks
+    bint own                    # every task transforms the weights it needs
 
 
 # ---------------------------------------------------------------------------------- weights
@@ -314,10 +315,14 @@ cdef Py_ssize_t plan_forward(Forward *d) noexcept nogil:
     cdef Py_ssize_t size = p.kernels.itemsize, tiles, outputs
     tiles = smaller(MOST, BLOCK_BYTES // (POSITIONS * size * (s.v_pitch + s.m_pitch)))
     tiles = smaller(tiles, V_BYTES // (POSITIONS * size * s.v_pitch * s.pieces))
-    if p.threads > 1:
+    cut_tiles(s, larger(1, tiles))
+    # few tiles for large weights: threads share out the filters, so that each transforms its own
+    d.own = p.packed == NULL and s.blocks <= FEW_BLOCKS and winograd_bytes(p) >= LARGE_BYTES
+    if p.threads > 1 and not (d.own and p.groups * s.blocks * s.panels >= 2 * p.threads):
         outputs = p.samples * ceil_div(p.out_h, TILE) * ceil_div(p.out_w, TILE) * p.groups
         tiles = smaller(tiles, larger(2 * s.height, ceil_div(outputs, 3 * p.threads)))
-    cut_tiles(s, larger(1, tiles))
+        cut_tiles(s, larger(1, tiles))
+        d.own = d.own and s.blocks <= FEW_BLOCKS
     d.panel_parts, d.tasks = 1, p.groups * s.blocks
     if p.threads > 1 and d.tasks < 3 * p.threads:
         d.panel_parts = smaller(s.panels, ceil_div(3 * p.threads, d.tasks))
@@ -343,18 +348,16 @@ cdef int compute_again(const Problem *p, const char *wild) noexcept nogil:
 cdef int run_winograd(const Problem *p) noexcept nogil:
     cdef Forward d
     cdef int failed = -1
-    cdef bint own
     cdef Py_ssize_t workspace
     cut_weights(&d.w, p)
     workspace = plan_forward(&d)
-    own = (p.packed == NULL and d.w.blocks <= FEW_BLOCKS and winograd_bytes(p) >= LARGE_BYTES)
     d.packed = NULL
-    if own:
+    if d.own:
         workspace += d.w.u_bytes
     else:
         d.packed = take_packed(p, winograd_bytes(p), pack_winograd)
     d.wild = <char *> fc_workspace_take(p.samples)
-    if d.wild != NULL and (own or d.packed != NULL):
+    if d.wild != NULL and (d.own or d.packed != NULL):
         memset(d.wild, 0, p.samples)
         failed = parallel_for(winograd_task, &d, d.tasks, p.threads, workspace)
     if d.packed != NULL:
