@@ -55,7 +55,7 @@ cdef enum:
 cdef struct Gradient:
     Winograd w
     char *sums                  # [chunk][group][panel][piece][position][channel][filter], or NULL
-    Py_ssize_t chunks, piece_parts, tasks
+    Py_ssize_t chunks, piece_parts, panel_parts, tasks
 
 
 cdef inline char *sums_of(const Gradient *d, Py_ssize_t chunk, Py_ssize_t group, Py_ssize_t panel,
@@ -131,7 +131,8 @@ cdef void sums_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     cdef const Gradient *d = <const Gradient *> context
     cdef const Winograd *s = &d.w
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t part = task % d.piece_parts, rest = task // d.piece_parts, lanes
+    cdef Py_ssize_t part = task % d.piece_parts, rest = task // d.piece_parts // d.panel_parts
+    cdef Py_ssize_t panels = task // d.piece_parts % d.panel_parts, lanes = p.kernels.lanes
     cdef Py_ssize_t group = rest % p.groups, chunk = rest // p.groups, index, panel, q, v0, v1
     cdef Py_ssize_t low = share(s.channel_pieces, d.piece_parts, part)
     cdef Py_ssize_t high = share(s.channel_pieces, d.piece_parts, part + 1)
@@ -142,11 +143,11 @@ cdef void sums_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     cdef char *own = band + s.band_bytes
     cdef char *sums = own
     cdef Block b
-    lanes = p.kernels.lanes
     for index in range(start, share(s.blocks, d.chunks, chunk + 1)):
         b = find_block(s, index)
         make_v(s, group, &b, low, high, v, band)
-        for panel in range(s.panels):
+        for panel in range(share(s.panels, d.panel_parts, panels),
+                           share(s.panels, d.panel_parts, panels + 1)):
             v0, v1 = share(s.vectors, s.panels, panel), share(s.vectors, s.panels, panel + 1)
             make_d(s, group, v0 * lanes, (v1 - v0) * lanes, &b, made, band)
             for q in range(low * s.parts, high * s.parts):
@@ -223,10 +224,14 @@ cdef Py_ssize_t plan_gradient(Gradient *d) noexcept nogil:
     cut_tiles(s, larger(1, tiles))
     bytes = p.groups * s.panels * s.pieces * s.u_bytes
     d.chunks = larger(1, smaller(smaller(s.blocks, CHUNKS), CHUNK_BYTES // bytes))
-    d.piece_parts = 1
-    if d.chunks * p.groups < 3 * p.threads:
-        d.piece_parts = smaller(s.channel_pieces, ceil_div(3 * p.threads, d.chunks * p.groups))
-    d.tasks = d.chunks * p.groups * d.piece_parts
+    d.piece_parts = d.panel_parts = 1
+    d.tasks = d.chunks * p.groups
+    if p.threads > 1 and d.tasks < 3 * p.threads:
+        d.piece_parts = smaller(s.channel_pieces, ceil_div(3 * p.threads, d.tasks))
+        d.tasks *= d.piece_parts
+    if p.threads > 1 and d.tasks < p.threads:  # the image's tiles are transformed once more
+        d.panel_parts = smaller(s.panels, ceil_div(p.threads, d.tasks))
+        d.tasks *= d.panel_parts
     taps = PART * PART * PIECE * s.m_pitch * size
     bytes = ceil_div(s.channel_pieces, d.piece_parts) * s.parts * s.v_bytes + s.m_bytes
     bytes += s.band_bytes
