@@ -209,7 +209,8 @@ def better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
         channels, filters = g.channels // g.groups, g.filters // g.groups
         strided = g.stride_h * g.stride_w > 1
         if channels_last(g) and op == "grad_w" and g.groups == 1:  # few filters: `dot` is there
-            return filters <= 4 and g.out_w >= (64 if strided else 24)
+            few = filters <= 4 or (filters <= 8 and channels <= 8 and not strided)
+            return few and g.out_w >= (24 if filters <= 4 and not strided else 64)
         if channels_last(g):  # few channels a group: most lanes would be idle
             native = depthwise_last(g) or groups_last(op == "grad_x")(g)
             return g.groups > 1 and channels <= 8 and not native
