@@ -22,6 +22,8 @@ enum { WINDOW_SUM, WINDOW_MAX, WINDOW_CODES };
 enum { CHUNK = 64, SHORT_CHUNK = 16 }; /* outputs whose results stay in registers, or nearly so */
 /* Writing waits for lines that are not there; those this far ahead are asked for. */
 enum { AHEAD_BYTES = 2048 };
+/* else the compiler takes short loops apart before it looks for vectors */
+#define VECTOR_LOOP _Pragma("GCC unroll 1")
 #endif
 #undef AHEAD
 #define AHEAD ((ptrdiff_t)(AHEAD_BYTES / sizeof(T)))
@@ -32,11 +34,12 @@ INLINE void NAME(fetch_rows)(const T *from, ptrdiff_t count) {
         __builtin_prefetch(from + q);
 }
 
-/* Steps and dtypes of which there are no vectors: chunks of a constant length. */
+/* Steps and dtypes of which there are no vectors: chunks of a constant length.  Integers without
+ * codes mostly go to highest.h. */
 INLINE void NAME(fold_run)(const T *row, const ptrdiff_t step, T *best, uint8_t *code,
                            const uint8_t tap, const ptrdiff_t low, const ptrdiff_t high,
                            const int op) {
-    for (ptrdiff_t q = low; q < high; q++) {
+    VECTOR_LOOP for (ptrdiff_t q = low; q < high; q++) {
         const T x = row[q * step], held = best[q];
         const int replaces = REPLACES(x, held);
         if (op == WINDOW_SUM) {
@@ -280,7 +283,17 @@ INLINE void NAME(windows)(const T *x, const fc_windows *w, const ptrdiff_t step,
     else                                                                                           \
         NAME(windows)(x, w, w->step, divisor, out, codes, op)
 
+#if !defined(T_BYTES)
+#include "highest.h"
+#endif
+
 static void NAME(max_windows)(const void *x, const fc_windows *w, void *out) {
+#if !defined(T_BYTES)
+    if (NAME(columns_first)(w)) {
+        NAME(highest_windows)(x, w, out);
+        return;
+    }
+#endif
     uint8_t none = 0; /* no codes are written */
     WINDOWS(WINDOW_MAX, 0, &none);
 }
