@@ -134,7 +134,7 @@ cdef void average_rows_task(void *context, Py_ssize_t task, char *workspace) noe
     cdef Line line, last
     cdef bint same
     cdef char *out
-    last.plane = -1
+    last.plane, last.first, last.count = -1, 0, 0
     for number in range(share(lines, s.tasks, task), share(lines, s.tasks, task + 1)):
         line = find_line(g, number)
         out = s.out + number * bytes
