@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .geometry import ConvGeometry
 
 LANES = 16
+DEPTH = 384  # of a block
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -39,7 +40,8 @@ def sums_of(geometry: ConvGeometry, gradient: bool) -> Sums:
     reach = (g.kernel_h - 1) * g.dilation_h, (g.kernel_w - 1) * g.dilation_w
     phases = 1
     if gradient:
-        channels, filters, phases = filters, channels, strides[0] * strides[1]
+        channels, filters = filters, channels
+        phases = min(kernel[0], strides[0]) * min(kernel[1], strides[1])  # that have a tap
         out = ceil_div(g.height, strides[0]), ceil_div(g.width, strides[1])
         kernel = ceil_div(kernel[0], strides[0]), ceil_div(kernel[1], strides[1])
         reach, strides = (reach[0] // strides[0], reach[1] // strides[1]), (1, 1)
@@ -59,6 +61,8 @@ def direct_cost(geometry: ConvGeometry, gradient: bool) -> float:
     vectors = min(flat, height * ceil_div(width, LANES))
     depth = s.channels * s.kernel[0] * s.kernel[1]
     cost = s.filters * (depth * vectors + 1.2 * ceil_div(vectors, 3))
+    if s.kernel[1] > 1:  # rows with gaps between them: sums of each further block are scattered
+        cost += 40 * s.filters * vectors * (ceil_div(depth, DEPTH) - 1)
     cost += s.channels * split * rows * (27 + 21 * slower * wide / LANES)
     return s.phases * (cost + (66 * s.filters if gradient else 0))
 

@@ -35,7 +35,7 @@ cdef enum:
     STRIP_BYTES = 1 << 18
     FEW_CHANNELS = 32
     TURNED_CHANNELS = 16
-    TURNED_BYTES = 1 << 20     # of an image and its sums: more would not stay in the cache
+    TURNED_BYTES = 1 << 22     # of an image and its sums, in float64: more would leave the cache
 
 
 cdef struct Rows:
@@ -390,4 +390,4 @@ cdef int run_turned(const Rows *rows) noexcept nogil:
 cdef bint fits_turned(const Geometry *g) noexcept nogil:
     # whether an image and its sums stay in the cache
     return (g.height * g.width * (g.channels // g.groups)
-            + g.out_h * g.out_w * (g.filters // g.groups)) <= TURNED_BYTES // 2
+            + g.out_h * g.out_w * (g.filters // g.groups)) <= TURNED_BYTES // 8

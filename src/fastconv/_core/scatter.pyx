@@ -34,7 +34,7 @@ from fastconv._core.runtime cimport (
 
 cdef enum:
     IMAGES_BYTES = 1 << 18      # of the gradients, and of the sums, of the images of a task
-    IMAGE_BYTES = 1 << 20       # of one image: more would not stay in the cache
+    IMAGE_BYTES = 1 << 21       # of one image, in float64: more would not stay in the cache
 
 
 cdef struct Scatter:
