@@ -33,7 +33,7 @@ if platform.machine() in ("x86_64", "AMD64"):
 MODULES = [
     *("runtime", "taps", "direct", "panels", "rows", "scatter", "conv"),
     *("depthwise", "depthwise_gradient", "grouped", "planes"),
-    *("winograd_tiles", "winograd", "winograd_gradient"),
+    *("winograd_tiles", "winograd", "winograd_gradient", "strips"),
     *("lanes", "dot", "weights", "relu", "pool", "pool_rows", "pool_pixels", "pool_gradients"),
     *("relay", "pool_shares", "recycling", "update", "products", "small", "small_steps"),
 ]

@@ -16,7 +16,10 @@ from .costs import (
     direct_cost,
     panels_cost,
     reached,
+    rows_cost,
     scatter_cost,
+    shuffles_cost,
+    strips_cost,
     sums_of,
     tiles_of,
     turned_cost,
@@ -77,7 +80,7 @@ def _splitting_pays(geometry: ConvGeometry, gradient: bool) -> bool:
         most = 32
     if width < 24:
         most = 0 if deep or sparse else 8 if taps >= 9 else 4
-    return filters <= most and bool(conv.band_fits(g.numbers, 8, gradient))
+    return filters <= most and bool(conv.band_fits(g.numbers, gradient))
 
 
 def direct_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
@@ -85,40 +88,68 @@ def direct_pays(gradient: bool) -> Callable[[ConvGeometry], bool]:
         g = geometry
         if channels_last(g):
             return _splitting_pays(g, gradient)
-        fits = bool(conv.band_fits(g.numbers, 8, gradient))
+        fits = bool(conv.band_fits(g.numbers, gradient))
         return fits and direct_cost(g, gradient) <= panels_cost(g, gradient)
 
     return accepts
 
 
+def _cheapest(geometry: ConvGeometry, gradient: bool) -> str:
+    """Return the channels-first driver with the lowest cost; `planes` is not among them."""
+    g = geometry
+    found = {"panels": panels_cost(g, gradient)}
+    if conv.band_fits(g.numbers, gradient):
+        found["direct"] = direct_cost(g, gradient)
+    if tiles_pay("grad_x" if gradient else "forward")(g):
+        found["winograd"] = winograd_cost(g, gradient)
+    if conv.strips_fit(g.numbers, gradient):
+        found["strips"] = strips_cost(g, gradient)
+    if 1 not in (g.channels // g.groups, g.filters // g.groups):
+        if gradient and conv.scatter_fits(g.numbers):
+            found["scatter"] = scatter_cost(g)
+        if not gradient and conv.turned_fits(g.numbers) and g.out_h * g.out_w >= 4:
+            found["turned"] = turned_cost(g)
+    return min(found, key=lambda name: (found[name], name))
+
+
 def turning_pays(geometry: ConvGeometry) -> bool:
     """Whether lanes over filters, for images transposed on the way, are faster than over pixels."""
+    return not channels_last(geometry) and _cheapest(geometry, gradient=False) == "turned"
+
+
+def strips_pay(gradient: bool) -> Callable[[ConvGeometry], bool]:
+    """Whether minimal filtering along rows is faster: few channels, wide kernels."""
+
+    def accepts(geometry: ConvGeometry) -> bool:
+        g = geometry
+        if channels_last(g):
+            return _strips_last(g, gradient)
+        return not planes_first(gradient)(g) and _cheapest(g, gradient) == "strips"
+
+    return accepts
+
+
+def _strips_last(geometry: ConvGeometry, gradient: bool) -> bool:
     g = geometry
-    if channels_last(g) or not conv.turned_fits(g.numbers) or g.out_h * g.out_w < 4:
+    if g.groups > 1 or not conv.strips_fit(g.numbers, gradient):
         return False
-    if 1 in (g.channels // g.groups, g.filters // g.groups):
-        return False
-    others = [panels_cost(g, False)]
-    if conv.band_fits(g.numbers, 8, False):
-        others.append(direct_cost(g, False))
-    if tiles_pay("forward")(g):
-        others.append(winograd_cost(g, False))
-    return turned_cost(g) <= min(others)
+    shuffles = shuffles_cost(g, gradient)
+    cost = strips_cost(g, gradient) + shuffles
+    if tiles_win("grad_x" if gradient else "forward")(g):
+        return cost <= winograd_cost(g, gradient)
+    if _splitting_pays(g, gradient):
+        return cost <= direct_cost(g, gradient) + shuffles
+    return cost <= rows_cost(g, gradient)
 
 
 def scatter_pays(geometry: ConvGeometry) -> bool:
     """Whether grad_x is faster by what the gradient has than by what the image has."""
     g = geometry
+    if not channels_last(g):
+        return _cheapest(g, gradient=True) == "scatter"
     if 1 in (g.channels // g.groups, g.filters // g.groups) or not conv.scatter_fits(g.numbers):
         return False
-    if channels_last(g):
-        return _beside_the_image(g)
-    others = [panels_cost(g, True)]
-    if conv.band_fits(g.numbers, 8, True):
-        others.append(direct_cost(g, True))
-    if tiles_pay("grad_x")(g):
-        others.append(winograd_cost(g, True))
-    return scatter_cost(g) <= min(others)
+    return _beside_the_image(g)
 
 
 def _beside_the_image(geometry: ConvGeometry) -> bool:

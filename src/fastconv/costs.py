@@ -138,3 +138,50 @@ def turned_cost(geometry: ConvGeometry) -> float:
     depth = channels * g.kernel_h * g.kernel_w
     cost = pixels * vectors * (1.3 * depth + 6) + 8 * panels * ceil_div(pixels, height)
     return cost + 16 * g.height * g.width * channels / LANES
+
+
+def parts_of(kernel_w: int, stride_w: int) -> tuple[int, int, int]:
+    """Return the products of a strip, a channel and a row of the kernel, and how they are made.
+
+    That is parts of `taps` neighbouring taps of a phase of the columns, taps + 3 products each, and
+    single taps, of 4: the products, those of a part, and 4 if there are single ones.
+    """
+    found = []
+    for taps in range(2, 6):
+        parts = singles = 0
+        for phase in range(min(stride_w, kernel_w)):
+            whole, rest = divmod(ceil_div(kernel_w - phase, stride_w), taps)
+            parts += whole + (rest > 1)
+            singles += rest == 1
+        found.append((parts * (taps + 3) + 4 * singles, taps + 3, 4 * (singles > 0)))
+    return min(found, key=lambda made: made[0])
+
+
+def strips_cost(geometry: ConvGeometry, gradient: bool) -> float:
+    """Fewer products for four neighbours of a row; what surrounds them is transformed."""
+    s = sums_of(geometry, gradient)
+    strips = ceil_div(s.out[1], 4)
+    vectors = ceil_div(s.out[0] * strips, LANES)
+    products, *each = parts_of(s.kernel[1], s.strides[1])
+    depth = s.channels * s.kernel[0] * products
+    phases = min(s.strides[1], s.kernel[1])
+    rows = s.channels * s.padded[0] * min(s.kernel[0], s.strides[0])
+    cost = s.filters * (1.3 * depth * vectors + 75 * vectors + 5.7 * depth / LANES)
+    cost += 105 * ceil_div(s.filters, 8) * sum(each) * ceil_div(vectors, 3)
+    return s.phases * (cost + rows * phases * (90 + 100 * ceil_div(strips, LANES)))
+
+
+def shuffles_cost(geometry: ConvGeometry, gradient: bool) -> float:
+    """Channels last: to split the channels of x and to join those of out."""
+    s = sums_of(geometry, gradient)
+    pixels = s.out[0] * s.out[1] * s.phases
+    inside = geometry.out_h * geometry.out_w if gradient else geometry.height * geometry.width
+    return (96 * s.filters * pixels + 16 * s.channels * inside) / LANES
+
+
+def rows_cost(geometry: ConvGeometry, gradient: bool) -> float:
+    """Channels last: lanes over filters, what they have beside these is idle."""
+    s = sums_of(geometry, gradient)
+    vectors = ceil_div(s.filters, LANES)
+    depth = s.channels * s.kernel[0] * s.kernel[1]
+    return s.phases * s.out[0] * s.out[1] * (1.5 * depth * vectors + 12 * ceil_div(vectors, 4))

@@ -127,6 +127,7 @@ def _native(op: str, geometry: ConvGeometry) -> Row:
 
 FORWARD = (
     Row("turned", choice.turning_pays, _forward_by("turned")),
+    Row("strips", choice.strips_pay(False), _forward_by("strips"), direct=False),
     Row("winograd", choice.tiles_win("forward"), _forward_by("winograd"), direct=False),
     Row("relaid", choice.better_relaid("forward"), partial(relaid.forward, _native), packs=False),
     Row("planes", choice.planes_first(gradient=False), _forward_by("planes")),
@@ -139,6 +140,7 @@ FORWARD = (
 )
 GRAD_X = (
     Row("scatter", choice.scatter_pays, _grad_x_by_scatter),
+    Row("strips", choice.strips_pay(True), _grad_x_by("strips"), direct=False),
     Row("winograd", choice.tiles_win("grad_x"), _grad_x_by("winograd"), direct=False),
     Row("relaid", choice.better_relaid("grad_x"), partial(relaid.grad_x, _native)),
     Row("planes", choice.planes_first(gradient=True), _grad_x_by("planes")),

@@ -37,7 +37,7 @@ __all__ = [
 
 # The rows that are one driver's work: the others make arrays of their own.
 _DRIVERS = {
-    *("winograd", "depthwise", "grouped", "planes"),
+    *("strips", "winograd", "depthwise", "grouped", "planes"),
     *("rows", "turned", "direct", "panels", "scatter"),
 }
 _WEIGHT_DRIVERS = {"dot", "lanes"}

@@ -36,6 +36,7 @@ from fastconv._core.problem cimport (
 )
 from fastconv._core.rows cimport fits_turned, pack_rows, rows_bytes, run_rows
 from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
+from fastconv._core.strips cimport fits_strips, pack_strips, run_strips, strips_bytes
 from fastconv._core.taps cimport pack_taps, taps_bytes
 from fastconv._core.winograd_gradient cimport run_winograd_gradient
 from fastconv._core.winograd cimport pack_winograd, run_winograd, winograd_bytes
@@ -165,6 +166,8 @@ cdef Driver driver_of(str algorithm):
         driver.run, driver.bytes, driver.pack = run_planes, planes_bytes, pack_planes
     elif algorithm == "grouped":
         driver.run, driver.bytes, driver.pack = run_grouped, grouped_bytes, pack_grouped
+    elif algorithm == "strips":
+        driver.run, driver.bytes, driver.pack = run_strips, strips_bytes, pack_strips
     elif algorithm == "winograd":
         driver.run, driver.bytes, driver.pack = run_winograd, winograd_bytes, pack_winograd
     else:
@@ -320,15 +323,11 @@ def lanes_hold_groups(cnp.ndarray numbers, bint gradient):
     return bool(groups_share(&p))
 
 
-def band_fits(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):
-    """Whether a band of the direct driver stays small.
-
-    `gradient` asks for grad_x, by its phase 0: tap 0 reaches it, and no phase has more taps.
-    """
-    cdef const Geometry *g = geometry_of(numbers)
+cdef Problem sizes_of(const Geometry *g, bint gradient):
+    # a problem without arrays: the forward pass, or grad_x's phase 0, which tap 0 reaches
     cdef Problem p
     cdef Phase h, v
-    p.kernels = conv_kernels(FC_FLOAT32 if itemsize == 4 else FC_FLOAT64)
+    p.kernels = conv_kernels(FC_FLOAT64)
     p.depth_limit = depth_limit(p.kernels, 0, False)
     p.channels, p.filters = g.channels // g.groups, g.filters // g.groups
     p.height, p.width, p.out_h, p.out_w = g.height, g.width, g.out_h, g.out_w
@@ -348,4 +347,16 @@ def band_fits(cnp.ndarray numbers, Py_ssize_t itemsize, bint gradient):
         p.stride_h = p.stride_w = 1
         p.dilation_h, p.dilation_w, p.pad_top, p.pad_left = h.step, v.step, h.pad, v.pad
         p.out_row = p.out_w
+    return p
+
+
+def band_fits(cnp.ndarray numbers, bint gradient):
+    """Whether a band of the direct driver stays small; no phase of grad_x has more taps than 0."""
+    cdef Problem p = sizes_of(geometry_of(numbers), gradient)
     return bool(fits_direct(&p))
+
+
+def strips_fit(cnp.ndarray numbers, bint gradient):
+    """Whether rows of strips of all channels stay in the cache, and a row of the kernel has a part."""
+    cdef Problem p = sizes_of(geometry_of(numbers), gradient)
+    return bool(fits_strips(&p))

@@ -126,6 +126,13 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*winograd_gradient)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                                   Py_ssize_t, void *, Py_ssize_t) noexcept nogil
         void (*winograd_kernel)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*strips_input)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                             Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*strips_weights)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
+                               Py_ssize_t) noexcept nogil
+        int (*strips_output)(const void *, Py_ssize_t, const void *, Py_ssize_t, Py_ssize_t,
+                             Py_ssize_t, void *, Py_ssize_t, Py_ssize_t,
+                             const fc_epilogue *) noexcept nogil
         void (*sum_shares)(const fc_share *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
                            Py_ssize_t) noexcept nogil
         void (*share_windows)(const void *, const uint8_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t,

@@ -331,7 +331,6 @@ cdef Py_ssize_t plan_forward(Forward *d) noexcept nogil:
 
 
 cdef int compute_again(const Problem *p, const char *wild) noexcept nogil:
-    # images with something that is not finite, one at a time: the others do not matter to them
     cdef Problem one
     cdef Py_ssize_t n, size = p.kernels.itemsize
     for n in range(p.samples):

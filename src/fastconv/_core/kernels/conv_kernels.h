@@ -8,5 +8,6 @@
 #include "windows.h"
 #include "spread.h"
 #include "winograd.h"
+#include "strips.h"
 #include "shares.h"
 #include "update.h"

@@ -178,6 +178,25 @@ typedef struct {
                               ptrdiff_t rows, ptrdiff_t columns, void *to, ptrdiff_t plane);
     /* a vector of from[p]: the gradient of tap 3 * row + column at to[. * step] */
     void (*winograd_kernel)(const void *from, ptrdiff_t plane, void *to, ptrdiff_t step);
+
+    /* F(4, taps) along rows, see strips.h; position i < taps + 3 is `plane` elements after the one
+     * before.  NULL for integers.
+     * Rows of strips, one after the other, from four rows of every fourth element: element e of
+     * strip t of row q is from[(first + e) % 4 * ldf + q * pitch + t + (first + e) / 4], of which
+     * whole vectors are read */
+    void (*strips_input)(const void *from, ptrdiff_t ldf, ptrdiff_t pitch, ptrdiff_t first,
+                         ptrdiff_t rows, ptrdiff_t strips, ptrdiff_t taps, void *to,
+                         ptrdiff_t plane);
+    /* `there` of the taps, the others 0, at from[. * step] for vectors of filters */
+    void (*strips_weights)(const void *from, ptrdiff_t step, ptrdiff_t there, ptrdiff_t filters,
+                           ptrdiff_t taps, void *to, ptrdiff_t plane);
+    /* to[f * ldt + 4 * t + i] = epilogue(output i of strip t of from[position][f * ldf + t], plus
+     * singles[i * plane + f * ldf + t]), f < rows, of which there are `columns`; returns whether they
+     * are finite without the epilogue */
+    int (*strips_output)(const void *from, ptrdiff_t plane, const void *singles, ptrdiff_t ldf,
+                         ptrdiff_t rows, ptrdiff_t taps, void *to, ptrdiff_t ldt,
+                         ptrdiff_t columns, const fc_epilogue *epilogue);
+
     /* the gradients of max pools, see shares.h */
     /* to[p * advance + q] = sum over k < shares, in their order, of share k's element p * count + q;
      * p < pixels, q < count */

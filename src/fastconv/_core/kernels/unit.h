@@ -70,7 +70,8 @@
 #define FLOATS_ALONE                                                                               \
     .winograd_weights = NAME(winograd_weights), .winograd_input = NAME(winograd_input),            \
     .winograd_output = NAME(winograd_output), .winograd_gradient = NAME(winograd_gradient),        \
-    .winograd_kernel = NAME(winograd_kernel),                                                      \
+    .winograd_kernel = NAME(winograd_kernel), .strips_input = NAME(strips_input),                  \
+    .strips_weights = NAME(strips_weights), .strips_output = NAME(strips_output),                  \
     .update = {[FC_SGD] = NAME(sgd), [FC_RMSPROP] = NAME(rmsprop), [FC_ADAM] = NAME(adam)}
 #define TAPS_ENTRY(h, v) [h][v] = NAME(taps_##h##x##v),
 #define ROWS_ENTRY(h, v) [h][v] = NAME(rows_##h##x##v),

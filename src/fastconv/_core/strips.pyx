@@ -1,0 +1,597 @@
+"""Convolution by minimal filtering along rows, F(4, r): kernels/strips.h.
+
+    out[f, i, 4 t + .] = A' [ sum_{c, row, part} U[position, f, c, row, part]
+                              * V[position, c, part, i * stride + row, t] ]
+
+A strip is four neighbouring outputs of a row.  The columns of a kernel are split by the phases of
+the stride, and those of a phase into parts of r taps; a tap that is left over is a single one, of
+which each output takes a product of its own.  A band of rows is transformed once, V; then, for a
+tile of filters and some panels of strips, all positions are multiplied by the taps kernel and
+transformed back.  So it is `direct` with fewer products, where channels are too few for tiles of
+two dimensions, or a stride is in the way.
+
+What is not finite would spread over a strip: such an image is computed again, without them.
+"""
+
+from libc.string cimport memset
+
+from fastconv._core.packing cimport PARALLEL_BYTES, give_packed, take_packed
+from fastconv._core.problem cimport (
+    Blocking,
+    Problem,
+    after_inside,
+    ceil_div,
+    common_divisor,
+    first_inside,
+    larger,
+    make_blocking,
+    round_up,
+    share,
+    smaller,
+    tile_start,
+)
+from fastconv._core.runtime cimport (
+    FC_SLACK,
+    fc_copy,
+    fc_epilogue,
+    fc_workspace_give,
+    fc_workspace_take,
+    parallel_for,
+    plain_epilogue,
+)
+from fastconv._core.winograd cimport compute_again
+from fastconv._core.winograd_tiles cimport off_pages
+
+cdef extern from *:
+    """
+    static inline void fc_prefetch(const char *first, Py_ssize_t bytes) {
+        for (Py_ssize_t at = 0; at < bytes; at += 64) __builtin_prefetch(first + at, 1);
+    }
+    """
+    void prefetch "fc_prefetch"(const char *first, Py_ssize_t bytes) noexcept nogil
+
+cdef enum:
+    STRIP = 4                   # outputs
+    MOST_TAPS = 5               # of a part
+    MOST_PARTS = 32             # of a row of the kernel, and single taps
+    V_BYTES = 5 << 17           # of a band, in the second-level cache
+    SLAB_BYTES = 3 << 13 << 13        # of a position of some strips, in the first
+    M_BYTES = 1 << 18 << 13           # of the products of these
+    LINE = 64                   # of the cache
+
+
+# Some taps of a row of the kernel: phase `phase` of the columns, its tap `first` and the next ones.
+cdef struct Part:
+    Py_ssize_t phase, first, taps
+
+
+cdef struct Strips:
+    const Problem *problem
+    const char *packed
+    char *wild                              # a byte an image: whether something is not finite
+    Blocking blocking                       # of the filters, and the vectors of a panel
+    Py_ssize_t taps, positions              # of a part
+    Py_ssize_t parts, singles
+    Part part[MOST_PARTS]                   # those of several taps, then the single ones
+    Py_ssize_t depth, single_depth          # of the sums
+    Py_ssize_t strips, rows, bands          # strips of a row; rows of a band
+    Py_ssize_t phases_h, shift_h, held_rows  # rows of the image that a band reads, of a phase
+    Py_ssize_t band_rows                    # of all of them, and those between
+    Py_ssize_t part_rows                    # of all phases
+    Py_ssize_t plane, single_plane          # elements from position to position in V,
+    Py_ssize_t gap, single_gap              # behind the last row of it
+    Py_ssize_t columns                      # of a phase of a row, in fours
+    Py_ssize_t group_strips, tiles_each     # whose products are held at a time
+    Py_ssize_t lines_bytes, split_bytes, v_bytes, m_bytes, held_bytes, offsets_bytes
+    Py_ssize_t tile_parts, units, tasks
+
+
+# ---------------------------------------------------------------------------------- the kernel
+
+cdef inline Py_ssize_t taps_of_phase(const Problem *p, Py_ssize_t phase) noexcept nogil:
+    return ceil_div(p.kernel_w - phase, p.stride_w)
+
+
+cdef Py_ssize_t count_products(const Problem *p, Py_ssize_t taps) noexcept nogil:
+    # for a strip, a channel and a row of the kernel
+    cdef Py_ssize_t phase, there, products = 0
+    for phase in range(smaller(p.stride_w, p.kernel_w)):
+        there = taps_of_phase(p, phase)
+        products += there // taps * (taps + STRIP - 1)
+        if there % taps:
+            products += STRIP if there % taps == 1 else taps + STRIP - 1
+    return products
+
+
+cdef void cut_kernel(Strips *s, const Problem *p) noexcept nogil:
+    # the parts with the fewest products; shorter ones, whose error is smaller, if they are as few
+    cdef Py_ssize_t taps, phase, there, first, pass_
+    cdef Part *part = s.part
+    s.problem = p
+    s.taps = 2
+    for taps in range(3, MOST_TAPS + 1):
+        if count_products(p, taps) < count_products(p, s.taps):
+            s.taps = taps
+    s.positions = s.taps + STRIP - 1
+    s.parts = s.singles = 0
+    for pass_ in range(2):
+        for phase in range(smaller(p.stride_w, p.kernel_w)):
+            there = taps_of_phase(p, phase)
+            first = 0
+            while first < there:
+                if (there - first == 1) == (pass_ == 1):
+                    part.phase, part.first, part.taps = phase, first, smaller(s.taps, there - first)
+                    part += 1
+                    if pass_:
+                        s.singles += 1
+                    else:
+                        s.parts += 1
+                first += s.taps
+    s.depth = p.channels * p.kernel_h * s.parts
+    s.single_depth = p.channels * p.kernel_h * s.singles
+    s.blocking = make_blocking(p, 8)
+
+
+cdef inline Py_ssize_t filter_depth(const Strips *s) noexcept nogil:
+    # packed weights of a filter
+    return s.positions * s.depth + s.single_depth
+
+
+cdef Py_ssize_t strips_bytes(const Problem *p) noexcept nogil:
+    cdef Strips s
+    cut_kernel(&s, p)
+    return p.groups * p.filters * filter_depth(&s) * p.kernels.itemsize
+
+
+cdef inline Py_ssize_t wide_filters(const Strips *s) noexcept nogil:
+    return round_up(s.problem.filters, s.problem.kernels.lanes)
+
+
+cdef void gather_row(const Strips *s, const char *w, char *to) noexcept nogil:
+    # to[tap][filter] of a row of one channel's taps, zeros after the last filter
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, wide = wide_filters(s), t
+    if p.w_column == 1:
+        p.kernels.transpose(w, p.w_filter, p.filters, p.kernel_w, to, wide, wide)
+        return
+    for t in range(p.kernel_w):
+        p.kernels.copy_padded(w + t * p.w_column * size, 0, p.w_filter, 1, to + t * wide * size, 0,
+                              wide, 0, p.filters)
+
+
+cdef void pack_row(const Strips *s, Py_ssize_t group, Py_ssize_t k, const char *row, char *made,
+                   char *to) noexcept nogil:
+    # the weights of one channel and row of the kernel, number k, to all tiles of the filters
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, wide = wide_filters(s), n, tile, first, height, i
+    cdef const Part *part
+    cdef const char *taps
+    cdef char *at
+    for n in range(s.parts + s.singles):
+        part = &s.part[n]
+        taps = row + (part.phase + part.first * p.stride_w) * wide * size
+        if n < s.parts:
+            p.kernels.strips_weights(taps, p.stride_w * wide, part.taps, wide, s.taps, made, wide)
+        for tile in range(s.blocking.tiles):
+            first = tile_start(&s.blocking, tile)
+            height = tile_start(&s.blocking, tile + 1) - first
+            at = to + (group * p.filters + first) * filter_depth(s) * size
+            if n >= s.parts:
+                at += (s.positions * s.depth + k * s.singles + n - s.parts) * height * size
+                p.kernels.copy(taps + first * size, 1, at, height)
+                continue
+            p.kernels.copy_padded(made + first * size, wide, 1, s.positions,
+                                  at + (k * s.parts + n) * height * size, s.depth * height, height,
+                                  0, height)
+
+
+cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
+    cdef const Strips *s = <const Strips *> context
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, group = task // p.channels, c = task % p.channels, r
+    cdef char *made = workspace + p.kernel_w * wide_filters(s) * size
+    for r in range(p.kernel_h):
+        gather_row(s, p.w + (group * p.w_group + c * p.w_channel + r * p.w_row) * size, workspace)
+        pack_row(s, group, c * p.kernel_h + r, workspace, made, <char *> s.packed)
+
+
+cdef int pack_strips(const Problem *p, char *to) noexcept nogil:
+    # to[tile][position][channel, row, part][filter], then the single taps
+    cdef Strips s
+    cut_kernel(&s, p)
+    s.packed = to
+    return parallel_for(
+        pack_task, &s, p.groups * p.channels, p.threads if strips_bytes(p) > PARALLEL_BYTES else 1,
+        (p.kernel_w + s.positions) * wide_filters(&s) * p.kernels.itemsize + FC_SLACK)
+
+
+# ----------------------------------------------------------------------------------- the image
+
+cdef void fill_phase(const Strips *s, const char *image, Py_ssize_t y, Py_ssize_t rows,
+                     Py_ssize_t phase, char *lines, char *split) noexcept nogil:
+    # split[i][row * columns + t] = element 4 t + i of a phase of some rows' columns, zeros outside
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, shift = phase - p.pad_left, wide = s.columns * STRIP
+    cdef Py_ssize_t low = smaller(wide, first_inside(shift, p.stride_w, 0))
+    cdef Py_ssize_t high = larger(low, after_inside(shift, p.stride_w, p.width, wide))
+    if low == high:
+        memset(lines, 0, rows * wide * size)
+    else:
+        p.kernels.copy_padded(image + (y * p.width + low * p.stride_w + shift) * size,
+                              p.stride_h * p.width, p.stride_w, rows, lines, wide, wide, low, high)
+    p.kernels.transpose(lines, STRIP, rows * s.columns, STRIP, split, s.split_bytes // STRIP // size,
+                        rows * s.columns)
+
+
+cdef void transform_rows(const Strips *s, const char *image, Py_ssize_t y, Py_ssize_t rows,
+                         Py_ssize_t c, Py_ssize_t at, char *v, char *lines) noexcept nogil:
+    # rows y, y + stride, ... of channel c, all inside of the image, from row `at` of V on
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, n, i, e, done = -1
+    cdef Py_ssize_t ldf = s.split_bytes // STRIP // size
+    cdef const Part *part
+    cdef char *split = lines + s.lines_bytes
+    for n in range(s.parts + s.singles):
+        part = &s.part[n]
+        if part.phase != done:
+            fill_phase(s, image, y, rows, part.phase, lines, split)
+            done = part.phase
+        if n < s.parts:
+            p.kernels.strips_input(split, ldf, s.columns, part.first, rows, s.strips, s.taps,
+                                   rows_of(s, c, n, 0, at, v), s.plane)
+            continue
+        for i in range(STRIP):
+            e = part.first + i
+            p.kernels.copy_padded(split + (e % STRIP * ldf + e // STRIP) * size, s.columns, 1, rows,
+                                  rows_of(s, c, n, i, at, v), s.strips, s.strips, 0, s.strips)
+
+
+cdef inline char *rows_of(const Strips *s, Py_ssize_t c, Py_ssize_t n, Py_ssize_t position,
+                          Py_ssize_t at, char *v) noexcept nogil:
+    # where V has part n of channel c, from its row `at` on
+    cdef Py_ssize_t plane = position * s.plane + (c * s.parts + n) * s.part_rows * s.strips
+    if n >= s.parts:
+        plane = s.positions * s.plane + position * s.single_plane + (
+            c * s.singles + n - s.parts) * s.part_rows * s.strips
+    return v + (plane + at * s.strips) * s.problem.kernels.itemsize
+
+
+cdef void clear_rows(const Strips *s, Py_ssize_t c, Py_ssize_t at, Py_ssize_t rows,
+                     char *v) noexcept nogil:
+    # rows of V of a channel that are outside of the image
+    cdef Py_ssize_t bytes = rows * s.strips * s.problem.kernels.itemsize, n, i
+    if rows == 0:
+        return
+    for n in range(s.parts + s.singles):
+        for i in range(s.positions if n < s.parts else STRIP):
+            memset(rows_of(s, c, n, i, at, v), 0, bytes)
+
+
+cdef void make_v(const Strips *s, Py_ssize_t n, Py_ssize_t group, Py_ssize_t row, char *v,
+                 char *lines) noexcept nogil:
+    # V[position][channel][part][phase of rows][row][strip] for the rows of the output from `row` on
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, each = p.groups * p.channels, c, h, shift, low, high
+    cdef Py_ssize_t at, y = row * p.stride_h - p.pad_top, plane = p.height * p.width, some
+    cdef Py_ssize_t y0 = 0
+    cdef const char *image = p.x + (n * each + group * p.channels) * plane * size
+    cdef const char *channel
+    cdef char *first = lines + s.lines_bytes + s.split_bytes
+    if p.channels_last:  # some channels at a time are brought to planes of the rows that are needed
+        y0 = larger(0, y)
+        plane = (larger(y0, smaller(p.height, y + s.band_rows)) - y0) * p.width
+        image = p.x + ((n * p.height + y0) * p.width * each + group * p.channels) * size
+    for c in range(p.channels):
+        if p.channels_last and c % p.kernels.lanes == 0 and plane:
+            some = smaller(p.kernels.lanes, p.channels - c)
+            p.kernels.transpose(image + c * size, each, plane, some, first, plane, plane)
+        channel = image + c * plane * size
+        if p.channels_last:
+            channel = first + c % p.kernels.lanes * plane * size
+        for h in range(s.phases_h):
+            shift = y + h * p.dilation_h % p.stride_h
+            low = smaller(s.held_rows, first_inside(shift, p.stride_h, 0))
+            high = larger(low, after_inside(shift, p.stride_h, p.height, s.held_rows))
+            at = h * s.held_rows
+            clear_rows(s, c, at, low, v)
+            if high > low:
+                transform_rows(s, channel, low * p.stride_h + shift - y0, high - low, c, at + low,
+                               v, lines)
+            clear_rows(s, c, at + high, s.held_rows - high, v)
+
+
+cdef void list_offsets(const Strips *s, Py_ssize_t parts, Py_ssize_t *offsets) noexcept nogil:
+    # where a position of V has the first strip of each (channel, row of the kernel, part)
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t c, r, n, k = 0
+    for c in range(p.channels):
+        for r in range(p.kernel_h):
+            for n in range(parts):
+                offsets[k] = ((c * parts + n) * s.part_rows + r % s.phases_h * s.held_rows
+                              + r * p.dilation_h // p.stride_h) * s.strips
+                k += 1
+
+
+# --------------------------------------------------------------------------------- products
+
+cdef void multiply(const Strips *s, Py_ssize_t depth, const char *u, Py_ssize_t height,
+                   const char *v, const Py_ssize_t *offsets, Py_ssize_t vectors,
+                   char *m) noexcept nogil:
+    # m[filter][strip] = sum_k u[k][filter] * v[offsets[k] + strip] of one position, panel by panel
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, i, wide, block, k0, k1
+    cdef Py_ssize_t first
+    cdef Py_ssize_t panels = ceil_div(vectors, s.blocking.vectors)
+    cdef Py_ssize_t blocks = ceil_div(depth, p.depth_limit)
+    cdef fc_epilogue e
+    for block in range(blocks):
+        k0, k1 = share(depth, blocks, block), share(depth, blocks, block + 1)
+        e = plain_epilogue(block > 0)
+        for i in range(panels):
+            first = share(vectors, panels, i)
+            wide = share(vectors, panels, i + 1) - first
+            p.kernels.taps[height][wide](
+                u + k0 * height * size, k1 - k0, v + first * lanes * size, offsets + k0,
+                m + first * lanes * size, vectors * lanes, wide * lanes, &e)
+
+
+cdef inline Py_ssize_t group_start(const Strips *s, Py_ssize_t total, Py_ssize_t n) noexcept nogil:
+    # where group n of the strips that are multiplied together begins: whole vectors
+    cdef Py_ssize_t lanes = s.problem.kernels.lanes
+    return smaller(total, share(ceil_div(total, lanes), ceil_div(total, s.group_strips), n) * lanes)
+
+
+cdef Py_ssize_t find_segments(const Strips *s, Py_ssize_t start, Py_ssize_t stop,
+                              fc_copy *segments) noexcept nogil:
+    # the outputs of the flattened strips start..stop-1, row by row
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t at = start, i, j, count = 0
+    while at < stop:
+        i, j = at // s.strips, at % s.strips
+        segments[count].to = i * p.out_row + j * STRIP * p.out_column
+        segments[count].source = (at - start) * STRIP
+        segments[count].count = smaller(p.out_w - j * STRIP, (stop - at) * STRIP)
+        count += 1
+        at += s.strips - j
+    return count
+
+
+cdef inline Py_ssize_t height_of(const Strips *s, Py_ssize_t tile) noexcept nogil:
+    return tile_start(&s.blocking, tile + 1) - tile_start(&s.blocking, tile)
+
+
+cdef void prefetch_share(const Strips *s, const char *out, Py_ssize_t height, Py_ssize_t start,
+                         Py_ssize_t stop, Py_ssize_t count, Py_ssize_t index) noexcept nogil:
+    # some of the lines that are written when the products are done
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, low, high, i
+    if p.out_column != 1 or p.out_row != p.out_w:
+        return
+    low = start // s.strips * p.out_row + start % s.strips * STRIP
+    high = stop // s.strips * p.out_row + stop % s.strips * STRIP
+    for i in range(share(height, count, index), share(height, count, smaller(count, index + 1))):
+        prefetch(out + (i * p.out_filter + low) * size, (high - low) * size)
+
+
+cdef void multiply_tiles(const Strips *s, Py_ssize_t group, Py_ssize_t low, Py_ssize_t high,
+                         Py_ssize_t start, Py_ssize_t stop, Py_ssize_t vectors, const char *v,
+                         const Py_ssize_t *offsets, char *out, char *m) noexcept nogil:
+    # m[tile][position][filter][strip] of some vectors of strips; a position of V stays in the first
+    # cache for all tiles
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, i, tile, height, first, plane
+    cdef const char *u
+    cdef char *to
+    for i in range(s.positions + (STRIP if s.singles else 0)):
+        for tile in range(low, high):
+            first, height = tile_start(&s.blocking, tile), height_of(s, tile)
+            u = s.packed + (group * p.filters + first) * filter_depth(s) * size
+            plane = m_plane(s, height, vectors)
+            to = m + (tile - low) * s.m_bytes + i * plane * size
+            prefetch_share(s, out + first * p.out_filter * size, height, start, stop,
+                           s.positions, i)
+            if i < s.positions:
+                multiply(s, s.depth, u + i * s.depth * height * size, height,
+                         v + (i * s.plane + start) * size, offsets, vectors, to)
+            else:
+                multiply(s, s.single_depth, u + s.positions * s.depth * height * size, height,
+                         v + (s.positions * s.plane + (i - s.positions) * s.single_plane
+                              + start) * size, offsets + s.depth, vectors, to)
+
+
+cdef inline Py_ssize_t m_plane(const Strips *s, Py_ssize_t height,
+                               Py_ssize_t vectors) noexcept nogil:
+    # elements from position to position
+    cdef const Problem *p = s.problem
+    return height * vectors * p.kernels.lanes + LINE // p.kernels.itemsize
+
+
+cdef int transform_tile(const Strips *s, Py_ssize_t height, Py_ssize_t vectors,
+                        Py_ssize_t outputs, const char *m, char *to, Py_ssize_t ldt,
+                        const fc_epilogue *e) noexcept nogil:
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t plane = m_plane(s, height, vectors)
+    return p.kernels.strips_output(
+        m, plane, m + s.positions * plane * p.kernels.itemsize if s.singles else NULL,
+        vectors * p.kernels.lanes, height, s.taps, to, ldt, outputs, e)
+
+
+cdef int write_strips(const Strips *s, Py_ssize_t group, Py_ssize_t low, Py_ssize_t high,
+                      Py_ssize_t start, Py_ssize_t stop, char *out, char *m) noexcept nogil:
+    # the outputs of tiles low..high-1 of the filters, strips start..stop-1; whether they are finite
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, tile, first, height, i
+    cdef Py_ssize_t vectors = ceil_div(stop - start, lanes), outputs = (stop - start) * STRIP
+    cdef Py_ssize_t ldh = vectors * lanes * STRIP, before = tile_start(&s.blocking, low), count
+    cdef bint whole = p.out_column == 1 and p.out_row == p.out_w == s.strips * STRIP
+    cdef char *held = m + s.tiles_each * s.m_bytes
+    cdef char *to
+    cdef fc_copy *segments = <fc_copy *> (held + s.held_bytes)
+    cdef fc_epilogue e = plain_epilogue(False), plain = plain_epilogue(False)
+    cdef int finite = 1
+    e.relu = p.relu
+    count = 0 if whole else find_segments(s, start, stop, segments)
+    for tile in range(low, high):
+        first, height = tile_start(&s.blocking, tile), height_of(s, tile)
+        to = out + first * p.out_filter * size
+        if p.bias != NULL:
+            e.row_bias = p.bias + (group * p.filters + first) * size
+        if whole:
+            finite &= transform_tile(s, height, vectors, outputs, m, to + start * STRIP * size,
+                                     p.out_filter, &e)
+        elif p.channels_last:
+            finite &= transform_tile(s, height, vectors, outputs, m,
+                                     held + (first - before) * ldh * size, ldh, &e)
+        else:
+            finite &= transform_tile(s, height, vectors, outputs, m, held, ldh, &plain)
+            p.kernels.scatter(held, ldh, height, segments, count, to, p.out_filter, p.out_column,
+                              &e)
+        m += s.m_bytes
+    if p.channels_last:
+        first = tile_start(&s.blocking, high) - before
+        for i in range(count):
+            p.kernels.transpose(held + segments[i].source * size, ldh, first, segments[i].count,
+                                out + (segments[i].to + before) * size, p.out_column, first)
+    return finite
+
+
+cdef void strips_unit(const Strips *s, Py_ssize_t unit, const Py_ssize_t *offsets,
+                      char *v) noexcept nogil:
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t part = unit % s.tile_parts, band = unit // s.tile_parts % s.bands
+    cdef Py_ssize_t image = unit // (s.tile_parts * s.bands)
+    cdef Py_ssize_t n = image // p.groups, group = image % p.groups
+    cdef Py_ssize_t row = share(p.out_h, s.bands, band)
+    cdef Py_ssize_t total = (share(p.out_h, s.bands, band + 1) - row) * s.strips
+    cdef Py_ssize_t low = share(s.blocking.tiles, s.tile_parts, part)
+    cdef Py_ssize_t high = share(s.blocking.tiles, s.tile_parts, part + 1), lanes, i, tile, after
+    cdef Py_ssize_t groups = ceil_div(total, s.group_strips), start, stop
+    cdef char *m = v + s.v_bytes
+    cdef char *out = p.out + (n * p.out_sample + group * p.out_group
+                              + row * p.out_row) * p.kernels.itemsize
+    lanes = p.kernels.lanes
+    make_v(s, n, group, row, v, m)
+    for i in range(groups):
+        start, stop = group_start(s, total, i), group_start(s, total, i + 1)
+        for tile from low <= tile < high by s.tiles_each:
+            after = smaller(high, tile + s.tiles_each)
+            multiply_tiles(s, group, tile, after, start, stop, ceil_div(stop - start, lanes), v,
+                           offsets, out, m)
+            if not write_strips(s, group, tile, after, start, stop, out, m):
+                s.wild[n] = 1
+
+
+cdef void strips_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
+    cdef const Strips *s = <const Strips *> context
+    cdef Py_ssize_t unit, size = s.problem.kernels.itemsize, i
+    cdef Py_ssize_t *offsets = <Py_ssize_t *> workspace
+    cdef char *v = workspace + s.offsets_bytes
+    list_offsets(s, s.parts, offsets)
+    list_offsets(s, s.singles, offsets + s.depth)
+    # what lies behind the last of the rows is read by unused lanes: no slow denormal numbers
+    for i in range(s.positions):
+        memset(v + ((i + 1) * s.plane - s.gap) * size, 0, s.gap * size)
+    for i in range(STRIP):
+        memset(v + (s.positions * s.plane + (i + 1) * s.single_plane - s.single_gap) * size, 0,
+               s.single_gap * size)
+    memset(v + s.v_bytes - FC_SLACK, 0, FC_SLACK)
+    memset(v + s.v_bytes + s.lines_bytes, 0, s.split_bytes)
+    for unit in range(share(s.units, s.tasks, task), share(s.units, s.tasks, task + 1)):
+        strips_unit(s, unit, offsets, v)
+
+
+# ------------------------------------------------------------------------------------- plan
+
+cdef Py_ssize_t bytes_of_rows(const Strips *s) noexcept nogil:
+    # V, a row of one phase of the rows
+    return s.strips * s.problem.channels * s.phases_h * s.problem.kernels.itemsize * (
+        s.positions * s.parts + STRIP * s.singles)
+
+
+cdef void cut_image(Strips *s) noexcept nogil:
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t most = 0, n
+    s.strips = ceil_div(p.out_w, STRIP)
+    s.phases_h = smaller(p.kernel_h, p.stride_h // common_divisor(p.stride_h, p.dilation_h))
+    s.shift_h = (p.kernel_h - 1) * p.dilation_h // p.stride_h
+    for n in range(s.parts + s.singles):
+        most = larger(most, s.part[n].first + (s.taps if n < s.parts else 1))
+    s.columns = s.strips + ceil_div(most - 1, STRIP)
+
+
+cdef Py_ssize_t plan_strips(Strips *s) noexcept nogil:
+    # returns the bytes of workspace a thread needs
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, rows, images, height, all_m
+    cdef Py_ssize_t split
+    images = p.samples * p.groups
+    rows = larger(1, smaller(p.out_h, V_BYTES // bytes_of_rows(s) - s.shift_h))
+    if p.threads > 1:  # a few pieces for each thread
+        rows = larger(smaller(rows, 4), smaller(rows, ceil_div(p.out_h * images, 4 * p.threads)))
+    s.bands = ceil_div(p.out_h, rows)
+    rows = ceil_div(p.out_h, s.bands)
+    s.held_rows = rows + s.shift_h
+    s.part_rows = s.phases_h * s.held_rows
+    s.band_rows = s.held_rows * p.stride_h
+    s.plane = s.single_plane = s.part_rows * s.strips * p.channels
+    s.plane *= s.parts
+    s.single_plane *= s.singles
+    s.gap = off_pages(s.plane, size) - s.plane
+    s.single_gap = off_pages(s.single_plane, size) - s.single_plane
+    s.plane += s.gap
+    s.single_plane += s.single_gap
+    s.v_bytes = (s.positions * s.plane + STRIP * s.single_plane) * size + FC_SLACK
+    s.tile_parts = 1
+    if images * s.bands < p.threads:
+        s.tile_parts = smaller(s.blocking.tiles, ceil_div(2 * p.threads, images * s.bands))
+    s.units = images * s.bands * s.tile_parts
+    s.tasks = smaller(s.units, 8 * p.threads)
+    height = s.blocking.tile_height + (1 if s.blocking.taller_tiles else 0)
+    all_m = s.positions + (STRIP if s.singles else 0)
+    s.group_strips = larger(
+        s.blocking.vectors, SLAB_BYTES // ((s.depth + all_m * height) * lanes * size)) * lanes
+    s.group_strips = smaller(s.group_strips, round_up(rows * s.strips, lanes))
+    s.m_bytes = all_m * (height * s.group_strips * size + LINE)
+    s.tiles_each = smaller(s.blocking.tiles, larger(1, M_BYTES // s.m_bytes))
+    s.held_bytes = height * s.group_strips * STRIP * size
+    if p.channels_last:
+        s.held_bytes *= s.tiles_each
+    s.lines_bytes = round_up(s.held_rows * s.columns * STRIP * size, LINE)
+    s.split_bytes = STRIP * (round_up(s.held_rows * s.columns * size, LINE) + 3 * LINE)
+    s.offsets_bytes = round_up((s.depth + s.single_depth) * sizeof(Py_ssize_t), LINE)
+    split = s.lines_bytes + s.split_bytes
+    if p.channels_last:
+        split += smaller(lanes, p.channels) * smaller(s.band_rows, p.height) * p.width * size
+    return s.offsets_bytes + s.v_bytes + FC_SLACK + larger(
+        split, s.tiles_each * s.m_bytes + s.held_bytes + (s.group_strips + 2) * sizeof(fc_copy))
+
+
+cdef bint fits_strips(const Problem *p) noexcept nogil:
+    cdef Strips s
+    if p.dilation_w > 1 or p.kernel_w > MOST_PARTS or p.kernel_w < 2:
+        return False
+    cut_kernel(&s, p)
+    cut_image(&s)
+    if s.parts == 0 or s.depth > 1 << 14:
+        return False
+    return bytes_of_rows(&s) * (4 + s.shift_h) <= 2 * V_BYTES
+
+
+cdef int run_strips(const Problem *p) noexcept nogil:
+    cdef Strips s
+    cdef int failed = -1
+    cdef Py_ssize_t workspace
+    cut_kernel(&s, p)
+    cut_image(&s)
+    s.packed = take_packed(p, strips_bytes(p), pack_strips)
+    s.wild = <char *> fc_workspace_take(p.samples)
+    if s.packed != NULL and s.wild != NULL:
+        memset(s.wild, 0, p.samples)
+        workspace = plan_strips(&s)
+        failed = parallel_for(strips_task, &s, s.tasks, p.threads, workspace)
+    if s.packed != NULL:
+        give_packed(p, s.packed)
+    if not failed:
+        failed = compute_again(p, s.wild)
+    fc_workspace_give(s.wild)
+    return failed
