@@ -1,6 +1,7 @@
 """Extensions and compiler flags; everything else stands in pyproject.toml.
 
-Environment: FASTCONV_SANITIZE=address,undefined builds with those sanitizers (make asan).
+Environment: FASTCONV_SANITIZE=address,undefined builds with those sanitizers (make asan), and
+FASTCONV_SANITIZE=thread with that one (make tsan).
 """
 
 import os
@@ -10,13 +11,15 @@ import sys
 import sysconfig
 import tempfile
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
+from setuptools.command.build_ext import build_ext
 
 CORE = "src/fastconv/_core"
 KERNELS = f"{CORE}/kernels"
@@ -30,13 +33,25 @@ if platform.machine() in ("x86_64", "AMD64"):
         *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
         "-mprefer-vector-width=512",
     ]
+# unit.h: dtypes that are compiled beside each other; the first knows the others
+PARTS = ("INTEGERS", "FLOAT32", "FLOAT64", "INT64")
+# Pools of seven integers: -O3 takes twice as long, and makes them faster in baseline alone.
+QUICKER = {(isa, "INTEGERS"): ["-O2", "-ftree-vectorize"] for isa in ("avx2", "avx512")}
 MODULES = [
-    *("runtime", "taps", "direct", "panels", "rows", "scatter", "conv"),
+    *("taps", "direct", "panels", "rows", "scatter", "conv"),
     *("depthwise", "depthwise_gradient", "grouped", "planes"),
     *("winograd_tiles", "winograd", "winograd_gradient", "strips"),
     *("lanes", "dot", "weights", "relu", "pool", "pool_rows", "pool_pixels", "pool_gradients"),
     *("relay", "pool_shares", "recycling", "update", "products", "small", "small_steps"),
+    "runtime",  # waits for the kernels, so it is the last
 ]
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+}
 
 
 def sanitizer_flags() -> list[str]:
@@ -70,19 +85,31 @@ def kernel_libraries() -> list[tuple[str, dict]]:
         paths = [f"{KERNELS}/{source}" for source in sources]
         return name, {"sources": paths, "cflags": flags, "obj_deps": {"": headers}}
 
-    units = [library(f"fastconv_{isa}", [f"{isa}.c"], flags) for isa, flags in UNITS.items()]
-    return [library("fastconv_dispatch", ["dispatch.c", "workspace.c"], []), *units]
+    parts = [
+        library(
+            f"fastconv_{isa}_{part.lower()}",
+            [f"{isa}.c"],
+            [*flags, *QUICKER.get((isa, part), []), f"-DPARTS={part}"],
+        )
+        for isa, flags in UNITS.items()
+        for part in PARTS
+    ]
+    return [library("fastconv_dispatch", ["dispatch.c", "workspace.c"], []), *parts]
 
 
 def extensions() -> list[Extension]:
     openmp = openmp_flags()
+    kernels = [name for name, _ in kernel_libraries()]
+    sources = sorted(str(path) for path in Path(KERNELS).glob("*.[ch]"))
+    memory = [f"{KERNELS}/kernels.h", f"{KERNELS}/workspace.c"]
     return [
         Extension(
             f"fastconv._core.{name}",
             [f"{CORE}/{name}.pyx"],
             include_dirs=[np.get_include(), CORE],
-            # what the kernel libraries are made of: linked anew when it changes
-            depends=sorted(str(path) for path in Path(KERNELS).glob("*.[ch]")),
+            # runtime alone has kernels in it; it is linked anew when one of them changes
+            libraries=kernels if name == "runtime" else kernels[:1],
+            depends=[f"{CORE}/runtime_support.h", *sources] if name == "runtime" else memory,
             define_macros=[
                 ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
                 ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION"),  # works on every later one
@@ -94,31 +121,48 @@ def extensions() -> list[Extension]:
     ]
 
 
-class ParallelBuild(build_clib):
-    """Compiles the units, which take most of the time, beside each other."""
+class KernelBuild(build_clib):
+    """Begins to compile the kernels, which takes most of the time; ModuleBuild waits for them."""
+
+    begun: list[Future]
 
     def build_libraries(self, libraries: list[tuple[str, dict]]) -> None:
-        build = super().build_libraries
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(lambda library: build([library]), libraries))
+        pool = ThreadPoolExecutor(os.cpu_count())
+        self.begun = [pool.submit(self.build_one, library) for library in libraries]
+        self.begun[0].result()  # what every module is linked with
+
+    def build_one(self, library: tuple[str, dict]) -> None:
+        build = copy(self)  # parts have their source in common, so their objects lie apart
+        build.build_temp = os.path.join(self.build_temp, library[0])
+        build_clib.build_libraries(build, [library])
+
+
+class ModuleBuild(build_ext):
+    """Cython and the modules, beside the kernels; `runtime`, which has these in it, is the last."""
+
+    def build_extensions(self) -> None:
+        self.run_command("build_clib")
+        self.compiler.set_libraries([])  # each extension names its own
+        generated = cythonize(
+            self.extensions, compiler_directives=DIRECTIVES, include_path=["src"], quiet=True
+        )
+        for extension, made in zip(self.extensions, generated, strict=True):
+            extension.sources = made.sources
+        super().build_extensions()
+
+    def build_extension(self, ext: Extension) -> None:
+        if ext.name.endswith(".runtime"):
+            for library in self.get_finalized_command("build_clib").begun:
+                library.result()
+        super().build_extension(ext)
 
 
 if sys.platform == "win32":
     sys.exit("fastconv: MSVC is not supported yet; use GCC or Clang on Linux or macOS")
 
 setup(
-    cmdclass={"build_clib": ParallelBuild},
+    cmdclass={"build_clib": KernelBuild, "build_ext": ModuleBuild},
     options={"build_ext": {"parallel": os.cpu_count()}},
     libraries=kernel_libraries(),
-    ext_modules=cythonize(
-        extensions(),
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "initializedcheck": False,
-            "cdivision": True,
-        },
-        include_path=["src"],
-    ),
+    ext_modules=extensions(),
 )

@@ -14,15 +14,14 @@ cdef extern from "runtime_support.h" nogil:
                              char **memory)
     int fc_judge(double speed)
     int fc_alone()
-    void fc_watch_forks(int *used, int *lost)
+    void fc_watch_forks()
+    int fc_pool_was_lost()
 
 cdef enum:
     MAX_THREADS = 256
 
 cdef const fc_isa *chosen = NULL
 cdef int default_threads = 1
-cdef int pool_was_used = 0
-cdef int pool_was_lost = 0
 cdef int initial_limit = fc_openmp_limit()
 cdef bint threads_are_sure = False
 
@@ -37,14 +36,13 @@ cdef const fc_max_kernels *pool_kernels(int dtype) noexcept nogil:
 
 cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, int threads,
                       size_t workspace) noexcept nogil:
-    global pool_was_used
     cdef char *memory[MAX_THREADS]
     cdef Py_ssize_t task
     cdef int t, limit = fc_openmp_limit()
     threads = <int> max(1, min(threads, tasks, MAX_THREADS))
     if limit != initial_limit:  # somebody, threadpoolctl say, asks OpenMP for fewer
         threads = min(threads, limit)
-    if pool_was_lost or not fc_openmp():
+    if fc_pool_was_lost() or not fc_openmp():
         threads = 1
     if threads > 1 and not threads_are_sure and fc_alone():
         threads = 1
@@ -59,7 +57,6 @@ cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, i
         for task in range(tasks):
             function(context, task, memory[0])
     else:
-        pool_was_used = 1
         fc_judge(fc_run_on_threads(function, context, tasks, threads, memory))
     for t in range(threads):
         fc_workspace_give(memory[t])
@@ -125,9 +122,9 @@ def judge(double speed):
 
 def forked():
     """Whether this process was forked after the parallel loop ran, and so runs on one thread."""
-    return bool(pool_was_lost)
+    return bool(fc_pool_was_lost())
 
 
 for _name in isas_supported():  # the highest is the last
     select_isa(_name)
-fc_watch_forks(&pool_was_used, &pool_was_lost)
+fc_watch_forks()

@@ -2,7 +2,12 @@
 #ifndef FASTCONV_RUNTIME_SUPPORT_H
 #define FASTCONV_RUNTIME_SUPPORT_H
 
-#if defined(_OPENMP)
+/* The thread sanitizer sees what pthreads wait for, not what libgomp's threads do. */
+#if defined(__SANITIZE_THREAD__)
+#define FC_PTHREADS 1
+#endif
+#if defined(_OPENMP) && !defined(FC_PTHREADS)
+#define FC_OPENMP 1
 #include <omp.h>
 #endif
 
@@ -11,17 +16,19 @@
 #include <stddef.h>
 #include <time.h>
 
-static int *fc_pool_used, *fc_pool_lost;
+/* whether the loop ran on several threads; and whether they were lost to a fork since */
+static _Atomic int fc_pool_used, fc_pool_lost;
 
 static void fc_after_fork_in_child(void) {
-    *fc_pool_lost = *fc_pool_used;
+    atomic_store(&fc_pool_lost, atomic_load(&fc_pool_used));
 }
 
-/* in a forked child, *lost = *used */
-static inline void fc_watch_forks(int *used, int *lost) {
-    fc_pool_used = used;
-    fc_pool_lost = lost;
+static inline void fc_watch_forks(void) {
     pthread_atfork(NULL, NULL, fc_after_fork_in_child);
+}
+
+static inline int fc_pool_was_lost(void) {
+    return atomic_load_explicit(&fc_pool_lost, memory_order_relaxed);
 }
 
 static inline const char *fc_compiler(void) {
@@ -33,7 +40,7 @@ static inline const char *fc_compiler(void) {
 }
 
 static inline int fc_openmp(void) {
-#if defined(_OPENMP)
+#if defined(FC_OPENMP) || defined(FC_PTHREADS)
     return 1;
 #else
     return 0;
@@ -42,7 +49,7 @@ static inline int fc_openmp(void) {
 
 /* the number of threads OpenMP would use by itself: others may set it */
 static inline int fc_openmp_limit(void) {
-#if defined(_OPENMP)
+#if defined(FC_OPENMP)
     return omp_get_max_threads();
 #else
     return 1;
@@ -82,11 +89,52 @@ static inline int fc_alone(void) {
 
 typedef void (*fc_task)(void *context, ptrdiff_t task, char *workspace);
 
+#if defined(FC_PTHREADS)
+typedef struct {
+    fc_task function;
+    void *context;
+    ptrdiff_t tasks;
+    _Atomic ptrdiff_t *next;
+    char *memory;
+} fc_worker;
+
+/* the counter is relaxed: a task may not rely on what another one wrote */
+static void *fc_work(void *argument) {
+    const fc_worker *const worker = argument;
+    for (;;) {
+        const ptrdiff_t task = atomic_fetch_add_explicit(worker->next, 1, memory_order_relaxed);
+        if (task >= worker->tasks)
+            return NULL;
+        worker->function(worker->context, task, worker->memory);
+    }
+}
+
+static inline void fc_run_on_pthreads(fc_task function, void *context, ptrdiff_t tasks, int threads,
+                                      char **memory) {
+    enum { MOST = 256 };
+    pthread_t thread[MOST];
+    fc_worker worker[MOST];
+    _Atomic ptrdiff_t next = 0;
+    int started = 1;
+    for (int t = 0; t < threads; t++)
+        worker[t] = (fc_worker){function, context, tasks, &next, memory[t]};
+    while (started < threads && !pthread_create(&thread[started], NULL, fc_work, &worker[started]))
+        started++;
+    fc_work(&worker[0]);
+    for (int t = 1; t < started; t++)
+        pthread_join(thread[t], NULL);
+}
+#endif
+
 /* function(context, t, memory[thread]) for every t < tasks; returns how many threads' worth of
  * processor time the tasks got: below 2 of 2 where other processes want the cores */
 static inline double fc_run_on_threads(fc_task function, void *context, ptrdiff_t tasks,
                                        int threads, char **memory) {
-#if defined(_OPENMP)
+    atomic_store_explicit(&fc_pool_used, 1, memory_order_relaxed);
+#if defined(FC_PTHREADS)
+    fc_run_on_pthreads(function, context, tasks, threads, memory);
+    return threads;
+#elif defined(FC_OPENMP)
     const double start = fc_seconds(CLOCK_MONOTONIC);
     double worked = 0;
 #pragma omp parallel num_threads(threads) reduction(+ : worked)

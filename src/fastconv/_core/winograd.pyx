@@ -52,6 +52,12 @@ from fastconv._core.winograd_tiles cimport (
     tap_of,
 )
 
+cdef extern from *:
+    """
+    static inline void mark(char *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
+    """
+    void mark(char *flag) nogil  # tasks of one image may do so at once
+
 cdef enum:
     GATHERED = FC_MAX_LANES     # channels whose weights are gathered at a time
     BLOCK_BYTES = 9 << 17       # of the V and the products of one piece of channels, and panel
@@ -274,7 +280,7 @@ cdef void write_outputs(const Forward *d, Py_ssize_t group, Py_ssize_t first, Py
         else:
             finite = outputs_first(s, out, row, lines, b, m, filters, bias, band)
         if not finite:
-            d.wild[n] = 1
+            mark(d.wild + n)
         m += lines * b.length * s.m_pitch * size
         line += lines
 

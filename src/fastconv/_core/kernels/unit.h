@@ -4,7 +4,17 @@
  * compiler flags, set in setup.py, choose the instructions.  All functions are static: the units
  * hold the same names.  A new kernel is one body in one of the headers below, one member of
  * fc_kernels and one line in KERNELS; a new ISA is one unit and one line in dispatch.c.
+ *
+ * PARTS says which dtypes to compile, so that setup.py can have them compiled beside each other.
  */
+#define FLOAT32 1
+#define FLOAT64 2
+#define INT64 4
+#define INTEGERS 8 /* the other integers, and the table of all parts */
+#ifndef PARTS
+#define PARTS (FLOAT32 | FLOAT64 | INT64 | INTEGERS)
+#endif
+
 #include "kernels.h"
 
 #if defined(__AVX2__)
@@ -20,6 +30,13 @@
 #else
 #define VECTOR_BYTES 16
 #endif
+
+/* what the parts of a unit know of each other: names that differ from the other units' */
+#define PASTED(isa, name) isa##_##name
+#define PASTED_TOGETHER(isa, name) PASTED(isa, name)
+#define OF_ISA(name) PASTED_TOGETHER(ISA_TABLE, name)
+extern const fc_kernels OF_ISA(f32), OF_ISA(f64), OF_ISA(i64);
+extern const fc_max_kernels OF_ISA(max_f32), OF_ISA(max_f64), OF_ISA(max_i64);
 
 /* Register tiles: (rows, vectors) with accumulators, one row of vectors and a broadcast in
  * registers.  TAPS_VECTORS[h] is the widest tile of h rows. */
@@ -116,6 +133,7 @@
      .max_codes = NAME(max_codes),                                                                 \
      .scatter_indices = NAME(scatter_indices)}
 
+#if PARTS & FLOAT32
 #define NAME(name) name##_f32
 #define T float
 #define T_BYTES 4
@@ -124,10 +142,12 @@
 #define INTEGER 0
 #include "conv_kernels.h"
 #include "maximum.h"
-static const fc_kernels kernels_f32 = KERNELS;
-static const fc_max_kernels max_f32 = MAX_KERNELS;
+const fc_kernels OF_ISA(f32) = KERNELS;
+const fc_max_kernels OF_ISA(max_f32) = MAX_KERNELS;
 #include "next_dtype.h"
+#endif
 
+#if PARTS & FLOAT64
 #define NAME(name) name##_f64
 #define T double
 #define T_BYTES 8
@@ -136,10 +156,12 @@ static const fc_max_kernels max_f32 = MAX_KERNELS;
 #define INTEGER 0
 #include "conv_kernels.h"
 #include "maximum.h"
-static const fc_kernels kernels_f64 = KERNELS;
-static const fc_max_kernels max_f64 = MAX_KERNELS;
+const fc_kernels OF_ISA(f64) = KERNELS;
+const fc_max_kernels OF_ISA(max_f64) = MAX_KERNELS;
 #include "next_dtype.h"
+#endif
 
+#if PARTS & INT64
 #undef FLOATS_ALONE /* what makes fractions */
 #define FLOATS_ALONE .winograd_weights = NULL
 #define NAME(name) name##_i64
@@ -150,10 +172,12 @@ static const fc_max_kernels max_f64 = MAX_KERNELS;
 #define INTEGER 1
 #include "conv_kernels.h"
 #include "maximum.h"
-static const fc_kernels kernels_i64 = KERNELS;
-static const fc_max_kernels max_i64 = MAX_KERNELS;
+const fc_kernels OF_ISA(i64) = KERNELS;
+const fc_max_kernels OF_ISA(max_i64) = MAX_KERNELS;
 #include "next_dtype.h"
+#endif
 
+#if PARTS & INTEGERS
 #define NAME(name) name##_i8
 #define T int8_t
 #define SUM_T uint8_t
@@ -219,15 +243,16 @@ static const fc_max_kernels max_u64 = MAX_KERNELS;
 
 const fc_isa ISA_TABLE = {
     .name = ISA_NAME,
-    .conv = {[FC_FLOAT32] = &kernels_f32, [FC_FLOAT64] = &kernels_f64, [FC_INT64] = &kernels_i64},
-    .pool = {[FC_POOL_FLOAT32] = &max_f32,
-             [FC_POOL_FLOAT64] = &max_f64,
+    .conv = {[FC_FLOAT32] = &OF_ISA(f32), [FC_FLOAT64] = &OF_ISA(f64), [FC_INT64] = &OF_ISA(i64)},
+    .pool = {[FC_POOL_FLOAT32] = &OF_ISA(max_f32),
+             [FC_POOL_FLOAT64] = &OF_ISA(max_f64),
              [FC_POOL_INT8] = &max_i8,
              [FC_POOL_INT16] = &max_i16,
              [FC_POOL_INT32] = &max_i32,
-             [FC_POOL_INT64] = &max_i64,
+             [FC_POOL_INT64] = &OF_ISA(max_i64),
              [FC_POOL_UINT8] = &max_u8,
              [FC_POOL_UINT16] = &max_u16,
              [FC_POOL_UINT32] = &max_u32,
              [FC_POOL_UINT64] = &max_u64},
 };
+#endif
