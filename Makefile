@@ -72,7 +72,7 @@ dist/.stamp: $(SOURCES) | .venv-build/bin/python
 test: test-newest test-numpy1 test-alone ## all tests against the built wheel; a short run on NumPy 1.26; the wheel alone
 
 test-newest: .venv-test/.stamp ## all tests, on the newest NumPy
-	.venv-test/bin/python -m pytest $(PYTEST) tests --ignore=tests/hosts
+	.venv-test/bin/python -m pytest $(PYTEST) tests bench/test_targets.py --ignore=tests/hosts
 
 .venv-test/.stamp: dist/.stamp | .venv-test/bin/python
 	@echo "== installing the wheel and what the tests need in .venv-test"
@@ -137,11 +137,11 @@ lint: .venv-lint/.stamp ## ruff, cython-lint, clang-format, mypy
 	@.venv-lint/bin/python $(PIP) install --quiet --group lint
 	@touch $@
 
-bench: .venv-bench/.stamp ## time every layer against every peer: table, bench/results/, picture (BENCH=--quick)
-	.venv-bench/bin/python -m bench.run $(BENCH)
+bench: .venv-bench/.stamp ## measure all that there are targets for, beside the peers: tables, bench/results/, picture (BENCH=--quick)
+	.venv-bench/bin/python -m bench $(BENCH)
 
-bench-training: .venv-bench/.stamp ## time a step of training of the examples' networks beside Keras on PyTorch
-	.venv-bench/bin/python -m bench.training
+bench-training: .venv-bench/.stamp ## of these, the steps of training beside Keras on PyTorch and PyTorch's own
+	.venv-bench/bin/python -m bench --parts training $(BENCH)
 
 bench-onnx: .venv-bench/.stamp ## time the networks that ship with onnx beside ONNX Runtime (BENCH=--stock: and its evaluator)
 	.venv-bench/bin/python -m bench.onnx_networks $(BENCH)
