@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts docs lint bench bench-training \
-  bench-onnx asan clean
+  bench-onnx bench-hosts asan clean
 
 PIP := -m pip --disable-pip-version-check
 # All that goes into the wheel; the C that Cython generates beside its sources doesn't.
@@ -145,6 +145,11 @@ bench-training: .venv-bench/.stamp ## of these, the steps of training beside Ker
 
 bench-onnx: .venv-bench/.stamp ## time the networks that ship with onnx beside ONNX Runtime (BENCH=--stock: and its evaluator)
 	.venv-bench/bin/python -m bench.onnx_networks $(BENCH)
+
+# Keras's own convolutions on NumPy go through JAX.
+bench-hosts: .venv-hosts/.stamp ## time Keras's NumPy backend, autograd and PyTensor with our kernels and with their own (BENCH=--quick)
+	@.venv-hosts/bin/python $(PIP) install --quiet jax || echo "== JAX could not be installed: Keras without us is left out"
+	.venv-hosts/bin/python -m bench.hosts $(BENCH)
 
 .venv-bench/.stamp: dist/.stamp | .venv-bench/bin/python
 	@echo "== installing the wheel and its peers in .venv-bench"
