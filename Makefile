@@ -141,7 +141,7 @@ bench: .venv-bench/.stamp ## measure all that there are targets for, beside the 
 	.venv-bench/bin/python -m bench $(BENCH)
 
 bench-training: .venv-bench/.stamp ## of these, the steps of training beside Keras on PyTorch and PyTorch's own
-	.venv-bench/bin/python -m bench --parts training $(BENCH)
+	.venv-bench/bin/python -m bench.training $(BENCH)
 
 bench-onnx: .venv-bench/.stamp ## time the networks that ship with onnx beside ONNX Runtime (BENCH=--stock: and its evaluator)
 	.venv-bench/bin/python -m bench.onnx_networks $(BENCH)

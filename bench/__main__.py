@@ -71,9 +71,14 @@ def measure(part: str, output: Path, quick: bool, layers: str) -> bool:
         command += ["--layers", layers]
     print(f"== {part}", flush=True)
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=FOLDER.parent)
+    process = subprocess.Popen(command, cwd=FOLDER.parent)
+    try:
+        process.wait()
+    except KeyboardInterrupt:  # it got the signal too, and may write what it has
+        process.wait()
+        raise SystemExit("interrupted; the table is `python -m bench.targets`") from None
     print(f"== {part}: {time.perf_counter() - start:.0f} s\n", flush=True)
-    return done.returncode == 0
+    return process.returncode == 0
 
 
 def draw(output: Path) -> None:
