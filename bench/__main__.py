@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from .problems import FOLDER, POOL_OPS
+from .problems import FOLDER
 from .readings import Readings
 from .store import load
 from .targets import table
@@ -22,10 +22,7 @@ ONE = ("--threads", "1", "--pin", "one")
 # part: module, its arguments
 PARTS = {
     "layers": ("run", *ONE, "--outputs", "fresh"),
-    "reused": (
-        *("run", *ONE, "--outputs", "reused", "--ops", ",".join(POOL_OPS)),
-        *("--peers", "torch,onnxruntime,memory-copy"),
-    ),
+    "reused": ("run", *ONE, "--outputs", "reused", "--peers", "torch,memory-copy"),
     "float64": (
         *("run", *ONE, "--outputs", "fresh", "--ops", "forward,grad_x,grad_w"),
         *("--dtype", "float64", "--peers", "torch", "--seconds", "0.5"),

@@ -148,6 +148,16 @@ def threads_gain(op: str, part: str, peer: str = OURS) -> Callable[[Readings], V
     return read
 
 
+def on_two_threads(op: str, part: str) -> Callable[[Readings], Values]:
+    """Return a reading of PyTorch's time / ours, both on two threads."""
+
+    def read(readings: Readings) -> Values:
+        theirs, ours = (readings.timings(op, part, peer, 2) for peer in ("torch", OURS))
+        return {name: divided(theirs[name], ours[name]) for name in ours if name in theirs}
+
+    return read
+
+
 def workspace(readings: Readings) -> Values:
     """Read the megabytes that a call takes beside its arrays and the packed weights."""
     return {name: _same(max(0, grown) / 2**20) for name, (grown, _) in _memory(readings).items()}

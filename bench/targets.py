@@ -23,6 +23,7 @@ from .readings import (
     bandwidth,
     channels_last,
     import_time,
+    on_two_threads,
     opencv_small,
     our_time,
     plain_python,
@@ -60,6 +61,10 @@ def _ratio(op: str, kind: str, asked: float) -> Target:
     return Target(kind, asked, among_kind(op, kind))
 
 
+def _reused(op: str) -> Target:
+    return Target("all layers, outputs reused", None, torch_ratio(op, part="reused"), MEAN)
+
+
 def _no_layer(op: str) -> Target:
     return Target("no layer slower by more than 5 %", 0.95, torch_ratio(op), WORST)
 
@@ -67,7 +72,8 @@ def _no_layer(op: str) -> Target:
 def _gradient(op: str, mean: float) -> list[Target]:
     whole = Target("3x3 stride 1, 64+ channels, all maps", 2.0, among_kind(op, *kinds.DEEP))
     first = [_ratio(op, kinds.FIRST, 2.5)] if op == "grad_x" else []
-    return [whole, *first, Target("all layers", mean, torch_ratio(op), MEAN), _no_layer(op)]
+    everything = Target("all layers", mean, torch_ratio(op), MEAN)
+    return [whole, *first, everything, _no_layer(op), _reused(op)]
 
 
 def _pool(op: str, asked: float) -> Target:
@@ -90,6 +96,7 @@ TARGETS: dict[str, list[Target]] = {
         _ratio("forward", kinds.DEEP_SMALL, 1.05),
         Target("all layers", 1.7, torch_ratio("forward"), MEAN),
         _no_layer("forward"),
+        _reused("forward"),
     ],
     f"prepare_conv2d, time of the {BEST} / ours": [
         Target("all layers", 1.3, torch_ratio("prepared", BEST), MEAN),
@@ -123,6 +130,10 @@ TARGETS: dict[str, list[Target]] = {
         *(
             Target(f"PyTorch's {op}, {state}", None, threads_gain(op, part, "torch"))
             for part, state in (("threads", "idle cores"), ("neighbour", "one core busy"))
+            for op in CONVOLUTIONS
+        ),
+        *(
+            Target(f"{op}, PyTorch's time / ours on two", None, on_two_threads(op, "threads"))
             for op in CONVOLUTIONS
         ),
     ],

@@ -68,8 +68,7 @@ def readings(part="layers", *records, **document):
 
 def row_of(found, heading, what):
     (key,) = (key for key in TARGETS if key.startswith(heading))
-    (row,) = (row for row in rows(found)[key] if row.target.what.startswith(what))
-    return row
+    return next(row for row in rows(found)[key] if row.target.what.startswith(what))
 
 
 def test_ratio_of_a_kind_and_of_all():
@@ -126,6 +125,16 @@ def test_threads_beside_a_neighbour_go_by_medians():
     assert (row.worst, row.verdict) == (0.5, "short")
     row = row_of(readings("threads", *records), "two threads", "PyTorch's forward, idle")
     assert (row.worst, row.verdict) == (3.0, "")
+
+
+def test_two_threads_beside_pytorch_are_compared_with_nothing_asked():
+    records = [
+        record("s5_c2", "fastconv", 2.0, threads=2),
+        record("s5_c2", "torch", 3.0, threads=2),
+    ]
+    row = row_of(readings("threads", *records), "two threads", "forward, PyTorch's time")
+    assert row.number("minimum") == pytest.approx(1.5)
+    assert row.verdict == ""
 
 
 def test_scipy_is_the_fastest_of_its_functions():
