@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts docs lint bench bench-training \
-  bench-onnx asan tsan clean
+  bench-onnx bench-hosts asan tsan clean
 
 PIP := -m pip --disable-pip-version-check
 # All that goes into the wheel; the C that Cython generates beside its sources doesn't.
@@ -72,7 +72,7 @@ dist/.stamp: $(SOURCES) | .venv-build/bin/python
 test: test-newest test-numpy1 test-alone ## all tests against the built wheel; a short run on NumPy 1.26; the wheel alone
 
 test-newest: .venv-test/.stamp ## all tests, on the newest NumPy
-	.venv-test/bin/python -m pytest $(PYTEST) tests --ignore=tests/hosts
+	.venv-test/bin/python -m pytest $(PYTEST) tests bench/test_targets.py --ignore=tests/hosts
 
 .venv-test/.stamp: dist/.stamp | .venv-test/bin/python
 	@echo "== installing the wheel and what the tests need in .venv-test"
@@ -137,14 +137,19 @@ lint: .venv-lint/.stamp ## ruff, cython-lint, clang-format, mypy
 	@.venv-lint/bin/python $(PIP) install --quiet --group lint
 	@touch $@
 
-bench: .venv-bench/.stamp ## time every layer against every peer: table, bench/results/, picture (BENCH=--quick)
-	.venv-bench/bin/python -m bench.run $(BENCH)
+bench: .venv-bench/.stamp ## measure all that there are targets for, beside the peers: tables, bench/results/, picture (BENCH=--quick)
+	.venv-bench/bin/python -m bench $(BENCH)
 
-bench-training: .venv-bench/.stamp ## time a step of training of the examples' networks beside Keras on PyTorch
-	.venv-bench/bin/python -m bench.training
+bench-training: .venv-bench/.stamp ## of these, the steps of training beside Keras on PyTorch and PyTorch's own
+	.venv-bench/bin/python -m bench.training $(BENCH)
 
 bench-onnx: .venv-bench/.stamp ## time the networks that ship with onnx beside ONNX Runtime (BENCH=--stock: and its evaluator)
 	.venv-bench/bin/python -m bench.onnx_networks $(BENCH)
+
+# Keras's own convolutions on NumPy go through JAX.
+bench-hosts: .venv-hosts/.stamp ## time Keras's NumPy backend, autograd and PyTensor with our kernels and with their own (BENCH=--quick)
+	@.venv-hosts/bin/python $(PIP) install --quiet jax || echo "== JAX could not be installed: Keras without us is left out"
+	.venv-hosts/bin/python -m bench.hosts $(BENCH)
 
 .venv-bench/.stamp: dist/.stamp | .venv-bench/bin/python
 	@echo "== installing the wheel and its peers in .venv-bench"

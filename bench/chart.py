@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -15,7 +14,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from .peers import OURS
 from .problems import CONV_OPS, OPS, problems_of
-from .report import BEST, Record, geometric_mean, ratios
+from .report import BEST, geometric_mean, ratios
+from .store import load
+from .store import records as of_part
 from .timing import Timing
 
 COLOURS = {
@@ -33,32 +34,23 @@ REFERENCE = "torch"
 NOT_RIVALS = (OURS, "fastconv-nhwc", "memory-copy", BEST)
 
 
-def load(path: Path) -> tuple[dict[str, object], list[Record]]:
-    """The machine, and the records of a results file."""
-    document = json.loads(path.read_text())
-    records = []
-    for row in document["records"]:
-        timing = row.pop("timing")
-        records.append(Record(**row, timing=Timing(**timing) if timing else None))
-    return document["machine"], records
-
-
 def draw_chart(results: Path, picture: Path) -> Path:
-    """Draw reused outputs on the fewest threads (else whatever there is), and save."""
-    machine, records = load(results)
-    keys = sorted({record.key for record in records}, key=lambda key: (key[1] != "reused", key[3]))
+    """Draw the layers on the fewest threads, with fresh outputs where there are such, and save."""
+    document = load(results)
+    records = of_part(document)
+    keys = sorted({record.key for record in records}, key=lambda key: (key[1], key[3]))
     if not keys:
-        raise SystemExit(f"{results} holds no timings")
+        raise SystemExit(f"{results} holds no timings of layers")
+    machine = document["layers"]["machine"]
     _, outputs, dtype, threads = keys[0]
     found = {op: ratios(records, (op, outputs, dtype, threads)) for op in OPS}
-    fresh = {op: ratios(records, (op, "fresh", dtype, threads)) for op in OPS}
 
     figure, axes = plt.subplots(
         1, 3, figsize=(15, 9.5), width_ratios=(5, 4, 5), layout="constrained"
     )
     by_layer(axes[0], found, CONV_OPS[:1] + CONV_OPS[2:], "Convolutions")
     by_layer(axes[1], found, tuple(op for op in OPS if op not in CONV_OPS), "Pools")
-    by_peer(axes[2], {op: fresh[op] or found[op] for op in OPS})
+    by_peer(axes[2], found)
     plural = "s" if threads > 1 else ""
     figure.suptitle(
         f"How many times as long as fastconv: {dtype}, {threads} thread{plural}\n"

@@ -14,6 +14,11 @@ FOLDER = Path(__file__).parent
 CONV_OPS = ("forward", "prepared", "grad_x", "grad_w")
 POOL_OPS = ("max_pool", "max_pool_indices", "max_pool_grad_x", "avg_pool", "avg_pool_grad_x")
 OPS = CONV_OPS + POOL_OPS
+# of every kind of layer one or two: for runs that show whether all works
+QUICK = (
+    "s2_c2,s4_c1,s5_c2,s1_c2,s1_c4,gray_100,tiny_5x7,rn50_3x3_128,rn50_3x3_256,rn50_1x1_1024_256,"
+    "rn50_3x3s2,mb_dw_s2,photo_filterbank,s2_p1,rn50_pool,photo"
+)
 
 
 @dataclass(frozen=True)

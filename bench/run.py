@@ -8,7 +8,6 @@ fresh outputs everybody allocates, as a user's program does; with reused outputs
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import warnings
@@ -16,16 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import report
+from . import report, store
 from .check import Expected, largest_error, tolerance
-from .machine import describe
+from .machine import Neighbours, describe
 from .peers import OURS, Contender, Peer, Unsupported, installed
-from .problems import FOLDER, OPS, Problem, problems_of
+from .problems import FOLDER, OPS, QUICK, Problem, problems_of
 from .report import Record
 from .timing import Timing, interleaved, keep_freed_memory, once, pin
-
-QUICK_LAYERS = "s2_c2,s4_c1,s5_c2,gray_100,tiny_5x7,rn50_3x3_256,mb_dw_s2,photo_filterbank"
-QUICK_POOLS = "s2_p1,rn50_pool,photo"
 
 
 class Disagreement(Exception):
@@ -39,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=UserWarning)
     peers, missing = installed(options.peers)
     machine = describe(peers, missing)
+    neighbours = Neighbours()
     print(f"{machine['processor']}, {machine['cpus']} CPUs", *machine["fastconv"], sep="\n")
     for name, reason in missing.items():
         print(f"not installed: {name} ({reason})")
@@ -55,8 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("interrupted: writing what there is", file=sys.stderr)
-    save(options.output, machine, records)
-    return draw(options.output)
+    machine["others"] = neighbours.share()
+    content = {"machine": machine, "records": [report.as_json(record) for record in records]}
+    store.put(options.output, options.part, content)
+    return 0
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -70,14 +69,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--peers", default="*", help="comma-separated names; default: all that are installed")
     add("--seconds", type=float, default=0.3, help="for each contender on each problem")
     add("--limit", type=float, default=2.0, help="seconds; a longer call is estimated, not made")
-    add("--pin", default="", help="CPUs to stay on, comma-separated")
+    add("--pin", default="", help="CPUs to stay on, comma-separated; or: one")
     add("--quick", action="store_true", help="a few layers, one thread, a few calls each")
+    add("--part", default="layers", help="name in the results file; default: %(default)s")
     add("--output", type=Path, default=FOLDER / "results" / "results.json")
     options = parser.parse_args(arguments)
     if options.quick:
         options.seconds, options.limit, options.threads = 0.02, 0.5, options.threads.split(",")[0]
         if options.layers == "*":
-            options.layers = f"{QUICK_LAYERS},{QUICK_POOLS}"
+            options.layers = QUICK
     if unknown := set(options.ops.split(",")) - set(OPS):
         parser.error(f"unknown operations {sorted(unknown)}; there are {', '.join(OPS)}")
     if unknown := set(options.outputs.split(",")) - {"fresh", "reused"}:
@@ -170,24 +170,6 @@ def progress(text: str) -> None:
     """What goes on; on a terminal the next line overwrites it."""
     start, end = ("\r\033[K", "") if sys.stderr.isatty() else ("", "\n")
     print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
-
-
-def save(output: Path, machine: dict[str, object], records: list[Record]) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    document = {"machine": machine, "records": [report.as_json(record) for record in records]}
-    output.write_text(json.dumps(document, indent=1))
-    print(f"results: {output}")
-
-
-def draw(output: Path) -> int:
-    """The picture beside the results, where matplotlib is installed."""
-    try:
-        from .chart import draw_chart
-    except ImportError as error:
-        print(f"no picture: {error}")
-        return 0
-    print(f"picture: {draw_chart(output, output.with_suffix('.png'))}")
-    return 0
 
 
 if __name__ == "__main__":

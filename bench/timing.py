@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from time import perf_counter, sleep
 
 BATCH_SECONDS = 100e-6  # shorter calls are timed several at once: the clock itself takes 50 ns
+SLOWER = 8  # times as long as the fastest: with fewer calls
 
 
 @dataclass
@@ -44,7 +45,9 @@ def interleaved(
     `first` is how long each one's first call took; beyond `slow` seconds that is all. The order
     within a round turns, so that nobody always follows the same neighbour. Before each turn there
     is a `pause`, in which the last one's threads may fall asleep. A call frees its result within
-    the time taken, as in a user's loop. There are at least three rounds.
+    the time taken, as in a user's loop. There are at least three rounds; who takes more than
+    `SLOWER` times as long as the fastest takes part in some rounds alone, spread over all, so that
+    the others have their number of calls.
     """
     timings = {name: Timing(first[name], first[name], 1) for name in calls if first[name] > slow}
     names = [name for name in calls if name not in timings]
@@ -53,9 +56,9 @@ def interleaved(
     # another two calls, warm, tell how many make a batch
     warm = {name: min(once(calls[name]), once(calls[name])) for name in names}
     batches = {name: max(1, round(BATCH_SECONDS / max(warm[name], 1e-7))) for name in names}
-    a_round = sum(warm[name] * batches[name] + pause for name in names)
-    rounds = max(3, min(1000, int(seconds * len(names) / a_round)))
-
+    costs = {name: warm[name] * batches[name] + pause for name in names}
+    turns = turns_of_each(warm, costs, seconds)
+    rounds = max(turns.values())
     samples: dict[str, list[float]] = {name: [] for name in names}
     collecting = gc.isenabled()
     gc.disable()
@@ -63,6 +66,8 @@ def interleaved(
         for turn in range(rounds):
             shift = turn % len(names)
             for name in names[shift:] + names[:shift]:
+                if not takes_part(turn, turns[name], rounds):
+                    continue
                 if pause:
                     sleep(pause)
                 samples[name].append(_batch(calls[name], batches[name]))
@@ -70,8 +75,31 @@ def interleaved(
         if collecting:
             gc.enable()
     for name, values in samples.items():
-        timings[name] = Timing(min(values), statistics.median(values), rounds * batches[name])
+        count = turns[name] * batches[name]
+        timings[name] = Timing(min(values), statistics.median(values), count)
     return timings
+
+
+def turns_of_each(
+    warm: Mapping[str, float], costs: Mapping[str, float], seconds: float
+) -> dict[str, int]:
+    """Return in how many rounds each takes part: the fast ones in all, the slow ones in fewer."""
+    fast = [name for name in warm if warm[name] <= SLOWER * min(warm.values())]
+    rounds = rounds_in(seconds * len(fast), sum(costs[name] for name in fast))
+    return {
+        name: rounds if name in fast else min(rounds, rounds_in(seconds, costs[name]))
+        for name in warm
+    }
+
+
+def rounds_in(seconds: float, cost: float) -> int:
+    """Return how many rounds of that cost there are time for, from 3 to 1000."""
+    return max(3, min(1000, int(seconds / cost)))
+
+
+def takes_part(turn: int, turns: int, rounds: int) -> bool:
+    """Whether somebody with so many turns in all rounds has one in round `turn`."""
+    return (turn + 1) * turns // rounds > turn * turns // rounds
 
 
 def _batch(call: Callable[[], object], count: int) -> float:
@@ -100,5 +128,6 @@ def keep_freed_memory() -> bool:
 
 
 def pin(cpus: str) -> None:
-    """Keep this process on the CPUs of a list such as "0,2"."""
-    os.sched_setaffinity(0, {int(cpu) for cpu in cpus.split(",")})
+    """Keep this process on the CPUs of a list such as "0,2"; on "one", the last that it may use."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)} if cpus == "one" else map(int, cpus.split(",")))

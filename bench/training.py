@@ -16,6 +16,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -27,6 +28,12 @@ from threadpoolctl import threadpool_limits
 
 import fastconv as fc
 from fastconv import layers, models, ops, optimizers
+
+from . import store
+from .machine import Neighbours, cpus, describe
+from .peers import OURS
+from .problems import FOLDER
+from .timing import Timing
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # script, function that makes the network, its arguments, samples a batch
@@ -125,46 +132,71 @@ def peers(model: models.Sequential, x: np.ndarray, threads: int) -> dict[str, Ca
     return found
 
 
-def run(name: str, threads: int, rounds: int, steps: int) -> None:
-    """Time one network and print a line."""
+def run(name: str, threads: int, rounds: int, steps: int) -> dict[str, object]:
+    """Time one network, print a line, and return the seconds of a step."""
     model, batch = network(name), NETWORKS[name][3]
     loss = LOSSES[model.output_shape[-1]]
     x, y = data(model, batch * steps)
     model.compile(optimizers.RMSprop(**OPTIMIZER), loss=loss, metrics=["acc"])
-    contenders = {"ours": partial(model.fit, x), **peers(model, x, threads)}
+    contenders = {OURS: partial(model.fit, x), **peers(model, x, threads)}
     seconds: dict[str, list[float]] = {who: [] for who in contenders}
     with fc.threads(threads), threadpool_limits(threads, user_api="blas"):
         for fit in contenders.values():
             epoch(fit, y, batch)
         for _ in range(rounds):
             for who, fit in contenders.items():
-                seconds[who].append(epoch(fit, y, batch))
+                seconds[who].append(epoch(fit, y, batch) / steps)
         spent = [0.0]
         with clocks(spent):
-            whole = epoch(contenders["ours"], y, batch)
-    ours = seconds.pop("ours")
-    line = f"{name:16} {threads} thread{'s' if threads > 1 else ' '}"
-    line += f" {1e3 * min(ours) / steps:8.1f} ms"
-    line += f"   beside the work {100 * (1 - spent[0] / whole):4.1f} %"
-    for who, theirs in seconds.items():
-        middle = statistics.median(theirs) / statistics.median(ours)
-        line += f"   {who} / ours {min(theirs) / min(ours):5.2f}, of medians {middle:5.2f}"
-    print(line, flush=True)
+            whole = epoch(contenders[OURS], y, batch)
+    beside = 1 - spent[0] / whole
+    timings = {
+        who: Timing(min(values), statistics.median(values), rounds * steps)
+        for who, values in seconds.items()
+    }
+    print(line(name, threads, timings, beside), flush=True)
+    steps_of = {who: asdict(timing) for who, timing in timings.items()}
+    return {"network": name, "threads": threads, "steps": steps_of, "beside": beside}
 
 
-def main() -> None:
+def line(name: str, threads: int, timings: dict[str, Timing], beside: float) -> str:
+    """Return what was measured as text."""
+    ours = timings[OURS]
+    text = f"{name:16} {threads} thread{'s' if threads > 1 else ' '}"
+    text += f" {1e3 * ours.minimum:8.1f} ms   beside the work {100 * beside:4.1f} %"
+    for who, theirs in timings.items():
+        if who != OURS:
+            text += f"   {who} / ours {theirs.minimum / ours.minimum:5.2f}"
+            text += f", of medians {theirs.median / ours.median:5.2f}"
+    return text
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Time all networks."""
     parser = argparse.ArgumentParser(prog="bench.training", description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", default="1,2", help="comma-separated")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=10, help="batches an epoch")
-    arguments = parser.parse_args()
+    add = parser.add_argument
+    add("--threads", default="1,2", help="comma-separated; default: %(default)s")
+    add("--rounds", type=int, default=5)
+    add("--steps", type=int, default=10, help="batches an epoch")
+    add("--quick", action="store_true", help="two rounds of two batches")
+    add("--part", default="training", help="name in the results file; default: %(default)s")
+    add("--output", type=Path, default=FOLDER / "results" / "results.json")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.steps = 2, 2
     warnings.simplefilter("ignore")
+    machine, others = describe(), Neighbours()
     print("a step of training, float32, RMSprop: the smallest of all epochs")
-    for threads in map(int, arguments.threads.split(",")):
-        for name in NETWORKS:
-            run(name, threads, arguments.rounds, arguments.steps)
+    found = [
+        run(name, threads, options.rounds, options.steps)
+        for threads in map(int, options.threads.split(","))
+        if threads <= (cpus() or threads)
+        for name in NETWORKS
+    ]
+    machine["others"] = others.share()
+    store.put(options.output, options.part, {"machine": machine, "records": found})
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

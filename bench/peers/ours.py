@@ -27,16 +27,19 @@ class Fastconv(Peer):
         fc.set_num_threads(count)
 
     def prepare(self, op: str, problem: Problem, arrays: Arrays, reuse: bool) -> Contender:
-        arrays = {name: self.laid_out(name, array) for name, array in arrays.items()}
-        if isinstance(problem, Layer):
-            call = self._conv(op, problem, arrays)
-        else:
-            call = self._pool(op, problem, arrays)
+        call = self.bound(op, problem, arrays)
         if not reuse:
             return Contender(lambda: call(), self.to_numpy)
         first = call()
         out = np.empty_like(first[0] if isinstance(first, tuple) else first)
         return Contender(lambda: call(out=out), self.to_numpy)
+
+    def bound(self, op: str, problem: Problem, arrays: Arrays) -> Any:
+        """Return the operation with all its arguments but `out`."""
+        arrays = {name: self.laid_out(name, array) for name, array in arrays.items()}
+        if isinstance(problem, Layer):
+            return self._conv(op, problem, arrays)
+        return self._pool(op, problem, arrays)
 
     def _conv(self, op: str, layer: Layer, arrays: Arrays) -> Any:
         functions = self.functions
