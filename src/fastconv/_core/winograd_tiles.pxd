@@ -56,8 +56,8 @@ cdef inline bint as_they_lie(const Problem *p) noexcept nogil:
     return p.kernel_h == p.kernel_w == PART and p.w_row == PART * p.w_column
 
 
-# Weights of a panel and a piece lie in runs of neighbours, n[0] * n[1] * n[2] of them, so many lines
-# of the cache long: too short, and too far from each other, for processors to ask for them in time.
+# Weights of a panel and a piece lie in runs of neighbours, n[0] * n[1] * n[2] of them, each of so
+# many cache lines: too short, and too far from each other, for processors to ask for them in time.
 # `lines` are left to be asked for, the next of them at `at` + `line` lines.
 cdef struct Runs:
     Py_ssize_t lines, each, line
