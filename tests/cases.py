@@ -181,6 +181,8 @@ CONV_CASES = (
     Case("groups4_wide", (2, 64, 12, 13), (64, 16, 3, 3), padding=1, groups=4),
     Case("groups3_stride2", (2, 9, 11, 12), (15, 3, 3, 3), stride=2, padding=1, groups=3),
     Case("groups32_of_4", (1, 128, 9, 9), (128, 4, 3, 3), padding=1, groups=32),
+    Case("groups4_of_7_to_5", (1, 28, 7, 11), (20, 7, 3, 3), padding=1, groups=4),
+    Case("groups3_of_16_to_4", (2, 48, 6, 7), (12, 16, 2, 3), stride=2, padding=1, groups=3),
     Case("depthwise", (2, 8, 14, 16), (8, 1, 3, 3), padding=1, groups=8),
     Case("depthwise_wide", (1, 5, 12, 150), (5, 1, 3, 3), padding=1, groups=5),
     Case("depthwise_7x7", (2, 33, 7, 7), (33, 1, 3, 3), padding="same", groups=33),

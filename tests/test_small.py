@@ -90,6 +90,7 @@ def test_every_pool_gives_the_same_bits_again(case, dtype, data_format):
 def test_kept_calls_are_found(monkeypatch):
     x, w, stride = ramp(1, 2, 5, 7, dtype="float32"), ramp(3, 2, 2, 3, dtype="float32"), (1, 2)
     grad, bias = fc.conv2d(x, w, stride=stride), np.ones(3, "float32")
+    last = [np.ascontiguousarray(array.transpose(0, 2, 3, 1)) for array in (grad, x)]
     prepared = fc.prepare_conv2d(w, bias)
     calls = (
         lambda: fc.conv2d(x, w, stride=(1, len(stride))),
@@ -98,6 +99,7 @@ def test_kept_calls_are_found(monkeypatch):
         lambda: prepared(x),
         lambda: fc.conv2d_grad_x(grad, w, x.shape, stride),
         lambda: fc.conv2d_grad_w(grad, x, w.shape, stride, with_bias=True)[1],
+        lambda: fc.conv2d_grad_w(*last, (2, 3, 2, 3), stride, data_format="NHWC"),
         lambda: fc.max_pool2d(x, 2),
         lambda: fc.avg_pool2d(x, 2),
         lambda: fc.avg_pool2d_grad_x(np.ones((1, 2, 2, 3), "float32"), x.shape, 2),

@@ -76,6 +76,8 @@ def _splitting_pays(geometry: ConvGeometry, gradient: bool) -> bool:
     if g.groups > 1 or max(g.stride_h, g.stride_w) > 4 or width < 8 or (taps == 1 and channels > 8):
         return False
     most = 16 if channels <= 8 and not sparse else 8
+    if channels > 1 and taps <= 9 and not (g.padded or gradient):
+        most = min(most, 15)  # rows reads the image as it lies, and 16 filters fill its vectors
     if deep and taps >= 25:  # rows cannot take a kernel row as one run
         most = 32
     if width < 24:
@@ -235,7 +237,7 @@ def better_relaid(op: str) -> Callable[[ConvGeometry], bool]:
 
     def accepts(geometry: ConvGeometry) -> bool:
         g = geometry
-        if not relaid.fits(g):
+        if not (relaid.rows_fit(g) if op == "grad_w" else relaid.fits(g)):
             return False
         channels, filters = g.channels // g.groups, g.filters // g.groups
         strided = g.stride_h * g.stride_w > 1

@@ -103,17 +103,18 @@ def keep_grad_w(
     arguments: tuple[object, ...],
     with_bias: bool,
 ) -> None:
-    """Keep a grad_w of its arrays' own dtype, which writes its result as it lies."""
+    """Keep a grad_w of its arrays' own dtype."""
     grad, x = arrays
     if geometry.work == 0 or not one_thread_serves(geometry.work):
         return
     if grad.dtype not in _COMPUTED or not kept.wants(grad, x, arguments):
         return
     row = choose("grad_w", geometry, grad.dtype.kind == "i")
-    if row.name in _WEIGHT_DRIVERS and geometry.data_format == "NCHW":
+    if row.name in _WEIGHT_DRIVERS:
         call = WeightGradient(grad, x, arguments, geometry.w_shape)
         finite = geometry.padded and grad.dtype.kind == "f"
-        call.describe(geometry.numbers, row.name, finite, with_bias)
+        last = geometry.data_format == "NHWC"
+        call.describe(geometry.numbers, row.name, last, finite, with_bias)
         kept.keep(grad, x, call)
 
 

@@ -2,9 +2,10 @@
 
     out[n, i, j, g, f] = sum_{c, r, s} w[g, f, c, r, s] * x[n, y, z, g, c]
 
-A band of padded rows is spread first: plane c has, in the lane of every filter, channel c of that
-filter's group.  What is left has one channel a filter for every (c, tap), which is what the kernels
-of depthwise.h sum, forward and for grad_w.  So lanes are idle at the end of a block of groups only.
+A band of padded rows is spread first: vector c of a pixel has, in the lane of every filter, channel
+c of that filter's group.  What is left has one channel a filter for every (c, tap), which is what
+the kernels of depthwise.h sum, forward and for grad_w.  So lanes are idle at the end of a block of
+groups only.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -14,6 +15,7 @@ from fastconv._core.packing cimport PARALLEL_BYTES, give_packed, take_packed
 from fastconv._core.problem cimport Problem, ceil_div, larger, round_up, share, smaller
 from fastconv._core.runtime cimport (
     FC_SLACK,
+    FC_SPREAD_EACH,
     fc_copy,
     fc_epilogue,
     fc_pixels,
@@ -25,7 +27,7 @@ from fastconv._core.runtime cimport (
 )
 
 cdef enum:
-    BAND_BYTES = 40 << 10       # in the first cache
+    BAND_BYTES = 24 << 10       # in the first cache, beside what is read and written
     MOST_BAND_BYTES = 1 << 21
     CHUNKS = 8                  # of grad_w, as in depthwise_gradient.pyx
     CHUNK_BYTES = 1 << 20
@@ -34,7 +36,7 @@ cdef enum:
     FEWEST = 8                  # rows and columns of a piece, if they fit: a tile's pixels
 
 
-# A thread's workspace: the taps, which channel goes to which lane, then the band.
+# A thread's workspace: the taps, which channels go to which lanes, then the band.
 cdef struct Grouped:
     const Problem *problem
     char *packed                 # [block][tap of list_taps][lane]: weights, or sums of a chunk
@@ -88,8 +90,8 @@ cdef void list_taps(const Grouped *s, fc_tap *taps) noexcept nogil:
         for r in range(p.kernel_h):
             for c in range(p.channels):
                 for q in range(z, z + some):
-                    taps[k].x = ((r * p.dilation_h * p.channels + c) * s.width
-                                 + q * p.dilation_w) * lanes
+                    taps[k].x = ((r * p.dilation_h * s.width + q * p.dilation_w) * p.channels
+                                 + c) * lanes
                     taps[k].w = k * lanes
                     k += 1
         z += some
@@ -114,43 +116,42 @@ cdef inline char *tap_of(const Problem *p, const Block *b, Py_ssize_t k) noexcep
 
 
 cdef void list_lanes(const Grouped *s, char *index) noexcept nogil:
-    # which channel goes to each lane, from channel c of the first group
+    # which channel goes to each lane of vector c, counted as spread_groups wants it
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t j, channel
-    for j in range(p.kernels.lanes):
-        channel = j // p.filters * p.channels if j < s.groups_each * p.filters else 0
-        if p.kernels.itemsize == 4:
-            (<int32_t *> index)[j] = <int32_t> channel
-        else:
-            (<int64_t *> index)[j] = channel
+    cdef Py_ssize_t lanes = p.kernels.lanes, c, j, channel
+    for c in range(p.channels):
+        for j in range(lanes):
+            channel = c % FC_SPREAD_EACH
+            if j < s.groups_each * p.filters:
+                channel += j // p.filters * p.channels
+            if p.kernels.itemsize == 4:
+                (<int32_t *> index)[c * lanes + j] = <int32_t> channel
+            else:
+                (<int64_t *> index)[c * lanes + j] = channel
 
 
 cdef void fill_band(const Grouped *s, const Block *b, const Piece *piece, const char *index,
                     char *band) noexcept nogil:
-    # band[q][c][z] = the vector of channels c of a block, of all pixels that a piece reads
+    # band[q][z][c] = the vector of channels c of a block, of all pixels that a piece reads
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, pixel = p.channels * p.groups, q, c, y
-    cdef Py_ssize_t column = p.kernels.lanes * size, plane = s.width * column
+    cdef Py_ssize_t size = p.kernels.itemsize, pixel = p.channels * p.groups, q, y
+    cdef Py_ssize_t column = p.channels * p.kernels.lanes * size, row = s.width * column
     cdef Py_ssize_t top = piece.row * p.stride_h - p.pad_top
     cdef Py_ssize_t left = piece.column * p.stride_w - p.pad_left
     cdef Py_ssize_t low = smaller(s.width, larger(0, -left))
     cdef Py_ssize_t high = larger(low, smaller(s.width, p.width - left))
-    cdef const char *x
     for q in range((piece.rows - 1) * p.stride_h + reach(p)):
         y = top + q
-        if not 0 <= y < p.height:
-            memset(band, 0, p.channels * plane)
-            band += p.channels * plane
-            continue
-        x = p.x + (((piece.n * p.height + y) * p.width + left + low) * pixel
-                   + b.group * p.channels) * size
-        for c in range(p.channels):
+        if 0 <= y < p.height:
             memset(band, 0, low * column)
             p.kernels.spread_groups(
-                x + c * size, pixel, high - low, (b.groups - 1) * p.channels + 1,
-                index, 1, band + low * column)
-            memset(band + high * column, 0, plane - high * column)
-            band += plane
+                p.x + (((piece.n * p.height + y) * p.width + left + low) * pixel
+                       + b.group * p.channels) * size, pixel, high - low,
+                b.groups * p.channels, index, p.channels, band + low * column)
+            memset(band + high * column, 0, row - high * column)
+        else:
+            memset(band, 0, row)
+        band += row
 
 
 # ---------------------------------------------------------------------------------- forward
@@ -172,7 +173,7 @@ cdef void grouped_unit(const Grouped *s, Py_ssize_t unit, char *workspace) noexc
     fill_band(s, &b, &piece, workspace + s.tap_bytes, band)
     for i in range(piece.rows):
         p.kernels.depthwise(band + i * p.stride_h * p.channels * s.width * lanes * size,
-                            <const fc_tap *> workspace, s.depth, p.stride_w * lanes,
+                            <const fc_tap *> workspace, s.depth, p.stride_w * p.channels * lanes,
                             s.packed + index * s.depth * lanes * size, out + i * p.out_row * size,
                             p.out_column, piece.columns, b.filters, &e)
 
@@ -218,7 +219,8 @@ cdef void add_piece(const Grouped *s, Py_ssize_t index, Py_ssize_t unit, char *s
                                       + piece.column * p.out_column + b.group * p.filters
                                       + b.first) * size
     cdef fc_pixels x, grad
-    x.row, x.step = p.stride_h * p.channels * s.width * lanes, p.stride_w * lanes
+    x.step = p.stride_w * p.channels * lanes
+    x.row = p.stride_h * p.channels * s.width * lanes
     grad.row, grad.step = p.out_row, p.out_column
     fill_band(s, &b, &piece, workspace + s.tap_bytes, band)
     while i < piece.rows:
@@ -271,11 +273,12 @@ cdef void store_task(void *context, Py_ssize_t task, char *workspace) noexcept n
 # ------------------------------------------------------------------------------------- plan
 
 cdef void plan_blocks(Grouped *s, const Problem *p) noexcept nogil:
-    cdef Py_ssize_t lanes = p.kernels.lanes
+    cdef Py_ssize_t lanes = p.kernels.lanes, reached
     s.problem = p
     s.depth = p.kernel_h * p.kernel_w * p.channels
     # as many groups as lanes hold, and as two vectors of channels reach
-    s.groups_each = larger(1, smaller(lanes // p.filters, (2 * lanes - 1) // p.channels + 1))
+    reached = 2 * lanes - smaller(p.channels, FC_SPREAD_EACH)
+    s.groups_each = larger(1, smaller(lanes // p.filters, reached // p.channels + 1))
     s.pieces = ceil_div(p.filters, lanes)
     s.blocks = ceil_div(p.groups, s.groups_each) * s.pieces
 
@@ -295,7 +298,7 @@ cdef Py_ssize_t plan_pieces(Grouped *s) noexcept nogil:
     s.width = (ceil_div(p.out_w, s.cuts) - 1) * p.stride_w + beside
     s.units = p.samples * s.strips * s.cuts
     s.tap_bytes = round_up(s.depth * sizeof(fc_tap), 64)
-    s.index_bytes = round_up(p.kernels.lanes * p.kernels.itemsize, 64)
+    s.index_bytes = round_up(p.channels * p.kernels.lanes * p.kernels.itemsize, 64)
     return s.tap_bytes + s.index_bytes + FC_SLACK + (
         ((rows - 1) * p.stride_h + reach(p)) * s.width * pixel)
 

@@ -163,12 +163,11 @@ cdef void find_taps(const Rows *s, const Depth *d, const char *x, Py_ssize_t row
 
 
 cdef void find_rows(const Rows *s, const Depth *d, Py_ssize_t n, Py_ssize_t group,
-                    Py_ssize_t row, Py_ssize_t first, Py_ssize_t count, const char *strip,
-                    const char *zeros, const void **rows) noexcept nogil:
-    # what the `count` pixels from `first` on of the strip at `row` read
+                    Py_ssize_t row, Py_ssize_t i, Py_ssize_t j, Py_ssize_t count,
+                    const char *strip, const char *zeros, const void **rows) noexcept nogil:
+    # what `count` pixels read, from column j of row i on of the strip at `row`
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, pixel = p.channels * p.groups * size
-    cdef Py_ssize_t i = first // p.out_w, j = first % p.out_w
     cdef const char *x = p.x + n * p.height * p.width * pixel + (group * p.channels + d.c0) * size
     if not s.merged:
         find_taps(s, d, x, row + i, j, count, zeros, rows)
@@ -183,26 +182,26 @@ cdef void find_rows(const Rows *s, const Depth *d, Py_ssize_t n, Py_ssize_t grou
 cdef void tile_group(const Rows *s, const Depth *d, Py_ssize_t block, Py_ssize_t n,
                      Py_ssize_t group, Py_ssize_t part, Py_ssize_t row, Py_ssize_t first,
                      Py_ssize_t count, char *workspace) noexcept nogil:
-    # pixels first..first+count-1 of a strip, all in one row unless rows follow each other in out
+    # pixels first..first+count-1 of a strip, all in one row unless rows follow each other in out;
+    # what they read is found for the first panel, and kept if there are others
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, tile, panel, start, wide
-    cdef Py_ssize_t tiles = ceil_div(count, s.height), height, at, vectors
+    cdef Py_ssize_t tiles = ceil_div(count, s.height), height, vectors, i, j
+    cdef Py_ssize_t low = count // tiles, higher = count % tiles  # divided once: tiles are small
     cdef Py_ssize_t runs = p.kernel_h if s.merged else d.t1 - d.t0
     cdef Py_ssize_t length = p.kernel_w * p.channels if s.merged else d.c1 - d.c0
-    cdef const void **rows = <const void **> workspace
+    cdef Py_ssize_t panel0 = share(s.panels, s.panel_parts, part)
+    cdef Py_ssize_t panel1 = share(s.panels, s.panel_parts, part + 1)
+    cdef const void **rows
     cdef const char *zeros = workspace + s.pointer_bytes
     cdef const char *b
-    cdef char *out = p.out + (n * p.out_sample + (row + first // p.out_w) * p.out_row
-                              + first % p.out_w * p.out_column + group * p.out_group) * size
+    cdef char *out
+    cdef char *pixels = p.out + (n * p.out_sample + (row + first // p.out_w) * p.out_row
+                                 + first % p.out_w * p.out_column + group * p.out_group) * size
     cdef bint last = block == s.blocking.blocks - 1
     cdef fc_epilogue e = plain_epilogue(block > 0)
     e.relu = last and p.relu
-    for tile in range(tiles):
-        at = share(count, tiles, tile)
-        find_rows(s, d, n, group, row, first + at, share(count, tiles, tile + 1) - at,
-                  zeros + s.zero_bytes, zeros, rows + at * runs)
-    for panel in range(share(s.panels, s.panel_parts, part),
-                       share(s.panels, s.panel_parts, part + 1)):
+    for panel in range(panel0, panel1):
         start = share(s.vectors, s.panels, panel)
         vectors = share(s.vectors, s.panels, panel + 1) - start
         start *= lanes
@@ -210,12 +209,20 @@ cdef void tile_group(const Rows *s, const Depth *d, Py_ssize_t block, Py_ssize_t
         b = s.packed + (panel_offset(s, group, panel) + d.before * vectors * lanes) * size
         if last and p.bias != NULL:
             e.column_bias = p.bias + (group * p.filters + start) * size
+        rows, out = <const void **> workspace, pixels + start * size
+        i, j = first // p.out_w, first % p.out_w
         for tile in range(tiles):
-            at = share(count, tiles, tile)
-            height = share(count, tiles, tile + 1) - at
-            p.kernels.rows[height][vectors](rows + at * runs, runs, length, 1, b,
-                                            out + (at * p.out_column + start) * size,
-                                            p.out_column, wide, &e)
+            height = low + (1 if tile < higher else 0)
+            if panel == panel0:
+                find_rows(s, d, n, group, row, i, j, height, zeros + s.zero_bytes, zeros, rows)
+                j += height
+                while j >= p.out_w:
+                    j -= p.out_w
+                    i += 1
+            p.kernels.rows[height][vectors](rows, runs, length, 1, b, out, p.out_column, wide, &e)
+            out += height * p.out_column * size
+            if panel1 - panel0 > 1:
+                rows += height * runs
 
 
 cdef void rows_unit(const Rows *s, Py_ssize_t unit, char *workspace) noexcept nogil:

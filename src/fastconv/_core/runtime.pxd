@@ -10,6 +10,7 @@ cdef extern from "kernels/kernels.h" nogil:
         FC_MAX_FILTERS
         FC_MAX_LANES
         FC_SLACK
+        FC_SPREAD_EACH
         FC_FLOAT32
         FC_FLOAT64
         FC_INT64

@@ -1,7 +1,9 @@
 from .small import Array, Call
 
 class WeightGradient(Call):
-    def describe(self, numbers: Array, algorithm: str, finite: bool, with_bias: bool) -> None: ...
+    def describe(
+        self, numbers: Array, algorithm: str, last: bool, finite: bool, with_bias: bool
+    ) -> None: ...
 
 class MaxPool(Call):
     def describe(self, numbers: Array, indexed: bool) -> None: ...

@@ -11,22 +11,34 @@ from fastconv._core.weights cimport grad_bias, grad_w
 cnp.import_array()
 
 
+cdef cnp.ndarray engine_view(cnp.ndarray weights):
+    # (kernel_h, kernel_w, channels, filters) as (filters, channels, kernel_h, kernel_w)
+    cdef cnp.npy_intp[AXES] axes = [3, 2, 0, 1]
+    cdef cnp.PyArray_Dims order
+    order.ptr, order.len = axes, AXES
+    return cnp.PyArray_Transpose(weights, &order)
+
+
 cdef class WeightGradient(Call):
-    """A grad_w whose out is the engine's view of itself."""
+    """A grad_w of one of the drivers in weights.pyx."""
 
     cdef cnp.ndarray numbers
     cdef str algorithm
-    cdef bint finite, with_bias
+    cdef bint last, finite, with_bias
 
-    def describe(self, cnp.ndarray numbers, str algorithm, bint finite, bint with_bias):
-        """Say what runs; `finite` is asked of the result."""
+    def describe(self, cnp.ndarray numbers, str algorithm, bint last, bint finite, bint with_bias):
+        """Say what runs.
+
+        `last`: filters and channels are the last axes of out; `finite` is asked of the result.
+        """
         self.numbers, self.algorithm = numbers, algorithm
-        self.finite, self.with_bias = finite, with_bias
+        self.last, self.finite, self.with_bias = last, finite, with_bias
 
     cdef object run(self, cnp.ndarray first, object second, object bias, object given):
         cdef cnp.ndarray out = self.new_out(given), sums
         cdef cnp.npy_intp filters = geometry_of(self.numbers).filters
-        grad_w(self.numbers, first, second, out, 1, False, self.algorithm)
+        grad_w(self.numbers, first, second, engine_view(out) if self.last else out, 1, False,
+               self.algorithm)
         if self.finite and not sum_is_finite(self.kernels, cnp.PyArray_BYTES(out),
                                              cnp.PyArray_SIZE(out)):
             return None

@@ -65,7 +65,7 @@ cdef void store_task(void *context, Py_ssize_t task, char *workspace) noexcept n
     for chunk in range(1, s.chunks):
         s.kernels.scatter_add(sums_of(s, chunk, &part), sums, 1, part.count * wide)
     if (not g.channels_last and s.out_column == 1 and s.out_row == g.kernel_w
-            and s.out_channel == s.taps):
+            and (s.out_channel == s.taps or s.channels == 1)):
         out += (part.c0 * s.taps + part.r0 * g.kernel_w) * size
         s.kernels.transpose(sums, wide, part.count, s.filters, out, s.out_filter, part.count)
         return

@@ -38,15 +38,20 @@ from fastconv._core.winograd_tiles cimport (
     TILE,
     Block,
     Piece,
+    Runs,
     Winograd,
+    as_they_lie,
+    ask_ahead,
     cut_tiles,
     cut_weights,
     find_block,
     find_piece,
+    find_weights,
     first_column,
     first_row,
     lines_together,
     make_v,
+    no_runs,
     outputs_from,
     span,
     tap_of,
@@ -153,6 +158,13 @@ cdef void make_u(const Winograd *s, Py_ssize_t group, Py_ssize_t panel, Py_ssize
     cdef Py_ssize_t v0 = share(s.vectors, s.panels, panel)
     cdef Py_ssize_t wide = (share(s.vectors, s.panels, panel + 1) - v0) * lanes
     cdef Piece piece = find_piece(s, q)
+    if p.w_filter == 1 and as_they_lie(p) and (v0 * lanes + wide) <= p.filters:
+        for c in range(piece.channels):
+            for vector in range(wide // lanes):
+                p.kernels.winograd_weights(
+                    tap_of(p, group, (v0 + vector) * lanes, piece.c0 + c, 0, 0), p.w_column,
+                    to + (c * wide + vector * lanes) * size, s.u_plane)
+        return
     for i in range(ceil_div(piece.channels, GATHERED)):
         c0 = i * GATHERED
         count = smaller(GATHERED, piece.channels - c0)
@@ -186,15 +198,19 @@ cdef int pack_winograd(const Problem *p, char *to) noexcept nogil:
 # --------------------------------------------------------------------------------- products
 
 cdef void multiply(const Winograd *s, Py_ssize_t tiles, Py_ssize_t wide, Py_ssize_t q,
-                   const char *u, const char *v, char *m) noexcept nogil:
+                   const char *u, const char *v, char *m, Runs *next) noexcept nogil:
     # m[position][tile][filter] (+)= sum_c V[position][tile][c] * U[position][c][filter]
+    # and meanwhile the weights that are transformed next are brought nearer
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, groups = ceil_div(tiles, s.height)
     cdef Py_ssize_t depth = find_piece(s, q).channels, _, i, t, first, high
+    cdef Py_ssize_t each = ceil_div(next.lines, POSITIONS * groups)
     cdef const void *rows[FC_MAX_ROWS]
     cdef fc_epilogue e = plain_epilogue(q > 0)
     for _ in range(POSITIONS):
         for i in range(groups):
+            if next.lines > 0:
+                ask_ahead(next, each, False)
             first = share(tiles, groups, i)
             high = share(tiles, groups, i + 1) - first
             for t in range(high):
@@ -297,6 +313,7 @@ cdef void winograd_task(void *context, Py_ssize_t task, char *workspace) noexcep
     cdef char *made = m + s.m_bytes
     cdef char *band = made + (0 if d.packed != NULL else s.u_bytes)
     cdef const char *u
+    cdef Runs next = no_runs()
     make_v(s, group, &b, 0, s.channel_pieces, v, band)
     for panel in range(share(s.panels, d.panel_parts, part),
                        share(s.panels, d.panel_parts, part + 1)):
@@ -305,9 +322,12 @@ cdef void winograd_task(void *context, Py_ssize_t task, char *workspace) noexcep
             if d.packed == NULL:
                 make_u(s, group, panel, piece, made, band)
                 u = made
+                next = find_weights(s, group, panel + (piece + 1) // s.pieces,
+                                    (piece + 1) % s.pieces)
             else:
                 u = d.packed + ((group * s.panels + panel) * s.pieces + piece) * s.u_bytes
-            multiply(s, b.lines * b.length, v1 - v0, piece, u, v + piece * s.v_bytes, m)
+            multiply(s, b.lines * b.length, v1 - v0, piece, u, v + piece * s.v_bytes, m,
+                     &next)
         write_outputs(d, group, v0 * lanes, smaller(p.filters, v1 * lanes) - v0 * lanes, &b, m,
                       band)
 

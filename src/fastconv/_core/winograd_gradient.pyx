@@ -30,15 +30,19 @@ from fastconv._core.winograd_tiles cimport (
     TILE,
     Block,
     Piece,
+    Runs,
     Winograd,
+    ask_ahead,
     cut_tiles,
     cut_weights,
     fill_band,
     find_block,
     find_piece,
+    find_weights,
     first_column,
     first_row,
     make_v,
+    no_runs,
     outputs_from,
     span,
     tap_of,
@@ -107,15 +111,20 @@ cdef void line_first(const Winograd *s, const char *grad, Py_ssize_t y, Py_ssize
 
 
 cdef void multiply(const Winograd *s, Py_ssize_t tiles, Py_ssize_t vectors, Py_ssize_t channels,
-                   const char *v, const char *d, char *sums, bint more) noexcept nogil:
+                   const char *v, const char *d, char *sums, bint more,
+                   Runs *next) noexcept nogil:
     # sums[position][c][filter] (+)= sum_tile V[position][tile][c] * D[position][tile][filter]
+    # and meanwhile the weights that are written next are brought nearer
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, wide = vectors * p.kernels.lanes
     cdef Py_ssize_t groups = ceil_div(channels, s.height), _, i, c, first, high
     cdef const void *rows[FC_MAX_ROWS]
+    cdef Py_ssize_t each = ceil_div(next.lines, POSITIONS * groups)
     cdef fc_epilogue e = plain_epilogue(more)
     for _ in range(POSITIONS):
         for i in range(groups):
+            if next.lines > 0:
+                ask_ahead(next, each, True)
             first = share(channels, groups, i)
             high = share(channels, groups, i + 1) - first
             for c in range(high):
@@ -143,6 +152,7 @@ cdef void sums_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     cdef char *own = band + s.band_bytes
     cdef char *sums = own
     cdef Block b
+    cdef Runs next = no_runs()
     for index in range(start, share(s.blocks, d.chunks, chunk + 1)):
         b = find_block(s, index)
         make_v(s, group, &b, low, high, v, band)
@@ -153,8 +163,10 @@ cdef void sums_task(void *context, Py_ssize_t task, char *workspace) noexcept no
             for q in range(low * s.parts, high * s.parts):
                 if d.sums != NULL:
                     sums = sums_of(d, chunk, group, panel, q)
+                else:
+                    next = find_weights(s, group, panel, q)
                 multiply(s, b.lines * b.length, v1 - v0, find_piece(s, q).channels,
-                         v + (q - low * s.parts) * s.v_bytes, made, sums, index > start)
+                         v + (q - low * s.parts) * s.v_bytes, made, sums, index > start, &next)
                 if d.sums == NULL:
                     store_piece(s, group, panel, q, own, own + s.u_bytes)
 
@@ -203,9 +215,15 @@ cdef void scatter_taps(const Problem *p, Py_ssize_t group, Py_ssize_t first, Py_
                             PART * PART * piece.channels)
         return
     some.to, some.source, some.count = 0, 0, filters
-    for c in range(piece.channels):
-        for r in range(smaller(PART, p.kernel_h - piece.row)):
-            for z in range(smaller(PART, p.kernel_w - piece.column)):
+    for r in range(smaller(PART, p.kernel_h - piece.row)):
+        for z in range(smaller(PART, p.kernel_w - piece.column)):
+            if p.w_filter == 1:
+                p.kernels.copy_padded(
+                    taps + (PART * r + z) * wide * size, PART * PART * wide, 1, piece.channels,
+                    <char *> tap_of(p, group, first, piece.c0, piece.row + r, piece.column + z),
+                    p.w_channel, filters, 0, filters)
+                continue
+            for c in range(piece.channels):
                 p.kernels.scatter(
                     taps + (PART * (PART * c + r) + z) * wide * size, wide, 1, &some, 1,
                     <char *> tap_of(p, group, first, piece.c0 + c, piece.row + r, piece.column + z),

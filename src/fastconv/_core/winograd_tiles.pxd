@@ -6,6 +6,8 @@ piece is some channels and one of these.  A dilated convolution is a dense one o
 rows and columns, whose tiles come one phase after the other.  See kernels/winograd.h.
 """
 
+from libc.string cimport memset
+
 from fastconv._core.problem cimport Problem, ceil_div, round_up, smaller
 
 cdef enum:
@@ -49,6 +51,28 @@ cdef inline const char *tap_of(const Problem *p, Py_ssize_t group, Py_ssize_t fi
                   + s * p.w_column) * p.kernels.itemsize
 
 
+# whether the nine taps of a channel are equally far apart
+cdef inline bint as_they_lie(const Problem *p) noexcept nogil:
+    return p.kernel_h == p.kernel_w == PART and p.w_row == PART * p.w_column
+
+
+# Weights of a panel and a piece lie in runs of neighbours, n[0] * n[1] * n[2] of them, each of so
+# many cache lines: too short, and too far from each other, for processors to ask for them in time.
+# `lines` are left to be asked for, the next of them at `at` + `line` lines.
+cdef struct Runs:
+    Py_ssize_t lines, each, line
+    Py_ssize_t n[3]
+    Py_ssize_t step[3]
+    Py_ssize_t i[3]
+    const char *at
+
+
+cdef inline Runs no_runs() noexcept nogil:
+    cdef Runs runs
+    memset(&runs, 0, sizeof(Runs))
+    return runs
+
+
 # Piece number q: channels c0..c0+channels-1, the kernel's rows and columns from (row, column) on.
 cdef struct Piece:
     Py_ssize_t c0, channels, row, column
@@ -89,6 +113,13 @@ cdef inline Py_ssize_t span(const Winograd *s, const Block *b, Py_ssize_t reach)
     return (first_column(s, b.j0 + b.length - 1) - first_column(s, b.j0)
             + (TILE - 1 + reach) * s.problem.dilation_w + 1)
 
+
+# where the weights of a panel of filters and a piece are; none are left beyond the last panel
+cdef Runs find_weights(const Winograd *s, Py_ssize_t group, Py_ssize_t panel,
+                       Py_ssize_t q) noexcept nogil
+
+# ask for that many lines more, to be read or to be written
+cdef void ask_ahead(Runs *runs, Py_ssize_t lines, bint written) noexcept nogil
 
 cdef void cut_weights(Winograd *s, const Problem *p) noexcept nogil
 cdef void cut_tiles(Winograd *s, Py_ssize_t tiles) noexcept nogil

@@ -10,6 +10,13 @@ from fastconv._core.problem cimport Problem, ceil_div, larger, round_up, share, 
 cdef extern from "string.h" nogil:
     void *copy_bytes "memcpy"(void *, const void *, size_t)
 
+cdef extern from *:
+    """
+    #define ask_for(at, written) \\
+        ((written) ? __builtin_prefetch((at), 1, 2) : __builtin_prefetch((at), 0, 2))
+    """
+    void ask_for(const void *at, bint written) nogil
+
 cdef enum:
     WIDEST = 31                 # tiles in a row of a block: few rows share little of their patches
 
@@ -32,6 +39,60 @@ cdef void cut_weights(Winograd *s, const Problem *p) noexcept nogil:
     s.height = p.kernels.max_rows
     while p.kernels.rows_vectors[s.height] < widest:
         s.height -= 1
+
+
+cdef Runs find_weights(const Winograd *s, Py_ssize_t group, Py_ssize_t panel,
+                       Py_ssize_t q) noexcept nogil:
+    cdef const Problem *p = s.problem
+    cdef Py_ssize_t size = p.kernels.itemsize, first, count, bytes, i
+    cdef Piece piece = find_piece(s, q)
+    cdef Runs runs = no_runs()
+    if panel >= s.panels:
+        return runs
+    first = share(s.vectors, s.panels, panel) * p.kernels.lanes
+    count = smaller(p.filters, share(s.vectors, s.panels, panel + 1) * p.kernels.lanes) - first
+    runs.n[0] = smaller(PART, p.kernel_w - piece.column)
+    runs.n[1] = smaller(PART, p.kernel_h - piece.row)
+    runs.step[0], runs.step[1] = p.w_column * size, p.w_row * size
+    runs.at = tap_of(p, group, first, piece.c0, piece.row, piece.column)
+    for i in range(2):
+        if runs.step[i] < 0:  # of a gradient: backwards
+            runs.at += (runs.n[i] - 1) * runs.step[i]
+            runs.step[i] = -runs.step[i]
+    bytes = size
+    if p.w_filter != 1 and p.w_channel != 1:  # taps are neighbours
+        bytes *= runs.n[0] * runs.n[1]
+        runs.n[0] = runs.n[1] = 1
+    if p.w_filter > p.w_channel:
+        bytes *= piece.channels
+        runs.n[2], runs.step[2] = count, p.w_filter * size
+    else:
+        bytes *= count
+        runs.n[2], runs.step[2] = piece.channels, p.w_channel * size
+    runs.each = bytes // LINE + 1  # runs begin within a line
+    runs.lines = runs.n[0] * runs.n[1] * runs.n[2] * runs.each
+    return runs
+
+
+cdef void ask_ahead(Runs *runs, Py_ssize_t lines, bint written) noexcept nogil:
+    cdef Py_ssize_t axis
+    lines = smaller(lines, runs.lines)
+    runs.lines -= lines
+    while lines > 0:
+        while lines > 0 and runs.line < runs.each:
+            ask_for(runs.at + runs.line * LINE, written)
+            runs.line += 1
+            lines -= 1
+        if runs.line < runs.each:
+            return
+        runs.line = 0
+        for axis in range(3):
+            runs.at += runs.step[axis]
+            runs.i[axis] += 1
+            if runs.i[axis] < runs.n[axis]:
+                break
+            runs.at -= runs.n[axis] * runs.step[axis]
+            runs.i[axis] = 0
 
 
 cdef void cut_tiles(Winograd *s, Py_ssize_t tiles) noexcept nogil:

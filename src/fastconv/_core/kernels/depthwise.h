@@ -3,7 +3,7 @@
  * depthwise:          out[p, j] = sum_k w[k, j] * x[p + tap k, j]     lanes over channels j
  * depthwise_planes:   out[p, j] = sum_k w[k] * x[p + tap k, j]        lanes over pixels j of row p
  * depthwise_gradient: sums[k, j] += sum_{i, p} grad[i, p, j] * x[i, p + tap k, j]
- * spread_groups:      to[p, k, j] = x[p, index[k, j]]
+ * spread_groups:      to[p, k, j] = x[p, k - k % FC_SPREAD_EACH + index[k, j]]
  *
  * A tile is one vector of some pixels, or of some rows of a plane.  Every product needs an x of its
  * own, so loads are what limits: three taps that are neighbours, along p, take each vector of x once
@@ -220,17 +220,46 @@ static void NAME(depthwise_gradient)(const fc_pixels *x, const fc_pixels *grad, 
 #undef SOME
 }
 
+/* `count` and `wide`, whether a window is more than a vector, are constants */
+INLINE void NAME(spread_some)(const int count, const int wide, const T *from, ptrdiff_t pixel,
+                              ptrdiff_t pixels, ptrdiff_t window, const char *indices, T *to,
+                              ptrdiff_t to_pixel) {
+    NAME(index) index[FC_SPREAD_EACH];
+    UNROLL for (int k = 0; k < count; k++) index[k] = NAME(load_index)(indices + k * VECTOR_BYTES);
+    for (ptrdiff_t p = 0; p < pixels; p++, from += pixel, to += to_pixel) {
+        const vec low = NAME(load_upto)(from, wide ? VL : window);
+        const vec high = wide ? NAME(load_upto)(from + VL, window - VL) : (vec){0};
+        UNROLL for (int k = 0; k < count; k++)
+            NAME(store)(to + k * VL, NAME(pick)(low, high, index[k]));
+    }
+}
+
 static void NAME(spread_groups)(const void *source, ptrdiff_t pixel, ptrdiff_t pixels,
                                 ptrdiff_t window, const void *indices, ptrdiff_t count,
                                 void *target) {
-    for (ptrdiff_t k = 0; k < count; k++) {
-        const T *from = source;
-        T *to = (T *)target + k * VL;
-        const NAME(index) index = NAME(load_index)((const char *)indices + k * VECTOR_BYTES);
-        for (ptrdiff_t p = 0; p < pixels; p++, from += pixel, to += count * VL) {
-            const vec low = NAME(load_upto)(from, window);
-            const vec high = window > VL ? NAME(load_upto)(from + VL, window - VL) : (vec){0};
-            NAME(store)(to, NAME(pick)(low, high, index));
+    const ptrdiff_t to_pixel = count * VL;
+    const T *from = source;
+    const char *index = indices;
+    T *to = target;
+#define SOME(n)                                                                                    \
+    case n:                                                                                        \
+        if (window > VL)                                                                           \
+            NAME(spread_some)(n, 1, from, pixel, pixels, window, index, to, to_pixel);             \
+        else                                                                                       \
+            NAME(spread_some)(n, 0, from, pixel, pixels, window, index, to, to_pixel);             \
+        break;
+    while (count > 0) {
+        switch (count < FC_SPREAD_EACH ? count : FC_SPREAD_EACH) {
+            SOME(1)
+            SOME(2)
+            SOME(3)
+            SOME(4)
         }
+        from += FC_SPREAD_EACH;
+        window -= FC_SPREAD_EACH;
+        index += FC_SPREAD_EACH * VECTOR_BYTES;
+        to += FC_SPREAD_EACH * VL;
+        count -= FC_SPREAD_EACH;
     }
+#undef SOME
 }

@@ -13,6 +13,8 @@
 enum { FC_MAX_ROWS = 8, FC_MAX_VECTORS = 8, FC_MAX_FILTERS = 4, FC_MAX_LANES = 16 };
 /* bytes a panel may be overrun by (one vector): every workspace row ends with this much slack */
 enum { FC_SLACK = 64 };
+/* vectors that `spread_groups` makes of a pixel at once */
+enum { FC_SPREAD_EACH = 4 };
 
 /* What happens to a finished tile: c (+)= tile, + bias, relu.  A null bias adds nothing. */
 typedef struct {
@@ -148,8 +150,9 @@ typedef struct {
     void (*depthwise_gradient)(const fc_pixels *x, const fc_pixels *grad, ptrdiff_t rows,
                                ptrdiff_t pixels, const fc_tap *taps, ptrdiff_t count, void *sums,
                                ptrdiff_t channels);
-    /* to[(p * count + k) * lanes + j] = x[p * pixel + index[k * lanes + j]], of which `window`
-     * elements are read; j < lanes, p < pixels.  Indices are integers of the itemsize */
+    /* to[(p * count + k) * lanes + j] = x[p * pixel + k - k % FC_SPREAD_EACH + index[k * lanes + j]];
+     * j < lanes, p < pixels.  Of `window` elements from x[p * pixel] on no other is read; indices
+     * are integers of the itemsize, less than two vectors' lanes */
     void (*spread_groups)(const void *x, ptrdiff_t pixel, ptrdiff_t pixels, ptrdiff_t window,
                           const void *index, ptrdiff_t count, void *to);
 

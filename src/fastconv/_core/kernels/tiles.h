@@ -91,8 +91,8 @@ INLINE void NAME(rows_body)(const int height, const int vectors, const T *const 
     for (ptrdiff_t run = 0; run < runs; run++) {
         const T *row[FC_MAX_ROWS];
         UNROLL for (int i = 0; i < height; i++) row[i] = rows[i];
-        ptrdiff_t at = 0;
-        for (ptrdiff_t k = 0; k < length; k++) {
+        /* no other counter than `at`: pointers of all rows are to stay in registers */
+        for (ptrdiff_t at = 0; at != length * step; at += step) {
             vec column[FC_MAX_VECTORS];
             UNROLL for (int v = 0; v < vectors; v++) column[v] = NAME(load)(b + v * VL);
             UNROLL for (int i = 0; i < height; i++) {
@@ -100,10 +100,12 @@ INLINE void NAME(rows_body)(const int height, const int vectors, const T *const 
                 UNROLL for (int v = 0; v < vectors; v++) acc[i][v] += weight * column[v];
             }
             b += vectors * VL;
-            at += step;
         }
         rows += height;
     }
+    /* as if they had changed: else compilers keep every row's address in c since the prefetch, in
+     * the registers that the pointers to rows need */
+    __asm__("" : "+g"(c), "+g"(ldc));
     NAME(store_tile)(acc, height, vectors, c, ldc, columns, epilogue);
 }
 
