@@ -35,6 +35,7 @@ class Row:
     run: Callable[..., None]
     packs: bool = True  # weights, which a prepared convolution then keeps
     direct: bool = True  # sums products of x and w themselves: any type, precision and value
+    sums_grad: bool = False  # grad_w, with the gradient for the bias on the way
 
 
 def _threads(geometry: ConvGeometry) -> int:
@@ -103,8 +104,11 @@ def _grad_x_by_scatter(
 
 
 def _grad_w_by(name: str) -> Callable[..., None]:
-    def run(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
-        weights.grad_w(geometry.numbers, grad, x, out, _threads(geometry), _highest(), name)
+    def run(
+        geometry: ConvGeometry, grad: Array, x: Array, out: Array, grad_bias: Array | None = None
+    ) -> None:
+        numbers, threads, highest = geometry.numbers, _threads(geometry), _highest()
+        weights.grad_w(numbers, grad, x, out, threads, highest, name, grad_bias)
 
     return run
 
@@ -154,8 +158,8 @@ GRAD_W = (
     Row("relaid", choice.better_relaid("grad_w"), partial(relaid.grad_w, _native)),
     Row("depthwise", choice.depthwise_last, _grad_w_as_problem("depthwise")),
     Row("grouped", choice.groups_last(gradient=False), _grad_w_as_problem("grouped")),
-    Row("dot", choice.few_filters, _grad_w_by("dot")),
-    Row("lanes", choice.lanes_fit, _grad_w_by("lanes")),
+    Row("dot", choice.few_filters, _grad_w_by("dot"), sums_grad=True),
+    Row("lanes", choice.lanes_fit, _grad_w_by("lanes"), sums_grad=True),
     Row("taps", lambda geometry: True, by_taps.grad_w),
 )
 ROWS = {"forward": FORWARD, "grad_x": GRAD_X, "grad_w": GRAD_W}
@@ -238,17 +242,19 @@ def grad_w(
     geometry: ConvGeometry, grad: Array, x: Array, out: Array, grad_bias: Array | None
 ) -> None:
     """Fill out with the gradient for w, and grad_bias with that for the bias."""
+    done = False
     if _empty(geometry):
         out[...] = 0
     else:
         row = choose("grad_w", geometry, _only_direct(x))
-        row.run(geometry, grad, x, out)
+        done = row.sums_grad
+        row.run(geometry, grad, x, out, *((grad_bias,) if done else ()))
         if not row.direct and not _takes_zeros(out):
             choose("grad_w", geometry, True).run(geometry, grad, x, out)
         # zeros around x times an infinite gradient: found in the result, which is small
         if geometry.padded and not _takes_zeros(out):
             by_taps.grad_w(geometry, grad, x, out)
-    if grad_bias is not None:
+    if grad_bias is not None and not done:
         if geometry.samples == 0 or geometry.filters == 0:
             grad_bias[...] = 0
         else:

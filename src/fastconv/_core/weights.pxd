@@ -13,19 +13,27 @@ cdef enum:
     BAND_BYTES = 1 << 18
     MOST_BAND_BYTES = 1 << 22   # a band larger than this for one channel is not this driver's work
     TILE_ROWS = 512             # (channel, tap) rows of one task, about
+    MOST_TILE_ROWS = 2048       # where they are read as they lie
     CHUNKS = 8
     CHUNK_BYTES = 1 << 20
 
 
+# Where `exchanged` x stands for the gradient, channels for filters, and the other way round.
 cdef struct Weights:
+    Geometry flat                # a 1x1 kernel's, whose pixels are one row
     const Geometry *geometry
     const fc_kernels *kernels
     const char *x
     const char *grad
     char *out
-    char *sums                   # [chunk][group][(channel, tap)][filter], filters padded to lanes
-    Py_ssize_t out_filter, out_channel, out_row, out_column
-    Py_ssize_t channels, filters, taps, depth, inside, highest
+    char *grad_bias              # [filter], or NULL: nobody asks for it
+    char *bias_sums              # [chunk][filter] of the chunks after the first
+    char *sums                   # [chunk][group][(channel, tap)][filter], filters padded to lanes;
+                                 # NULL if a task's tiles are stored in out
+    Py_ssize_t out_group, out_filter, out_channel, out_row, out_column
+    Py_ssize_t channels, filters, taps, depth, highest
+    Py_ssize_t step_h, step_w    # from pixel to pixel that a tap reads, in a copy of x
+    bint exchanged, in_place     # x is read as it lies
     Py_ssize_t vectors, panels, height, padded_filters
     Py_ssize_t rows_each, columns_each, column_parts, blocks, chunks
     Py_ssize_t channels_each, channel_parts, tap_rows_each, tap_parts, panel_parts
@@ -71,14 +79,24 @@ cdef inline char *sums_of(const Weights *s, Py_ssize_t chunk, const Part *part) 
         s.padded_filters * s.kernels.itemsize)
 
 
+# the sums of the gradient that one chunk keeps, from a filter of a group on
+cdef inline char *bias_of(const Weights *s, Py_ssize_t chunk, Py_ssize_t group,
+                          Py_ssize_t filter) noexcept nogil:
+    cdef Py_ssize_t each = s.channels if s.exchanged else s.filters, size = s.kernels.itemsize
+    cdef char *sums = s.grad_bias
+    if chunk:
+        sums = s.bias_sums + (chunk - 1) * s.geometry.groups * each * size
+    return sums + (group * each + filter) * size
+
+
 # ----------------------------------------------------------------------------------- plan
 
 cdef inline Py_ssize_t padded_bytes(const Weights *s, Py_ssize_t lines, Py_ssize_t columns,
                                     Py_ssize_t images, Py_ssize_t tap_rows) noexcept nogil:
     # of a padded copy of one channel: `lines` output rows of `columns` columns, of `images` images
     cdef const Geometry *g = s.geometry
-    cdef Py_ssize_t width = (columns - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1
-    cdef Py_ssize_t rows = (lines - 1) * g.stride_h + images * ((tap_rows - 1) * g.dilation_h + 1)
+    cdef Py_ssize_t width = (columns - 1) * s.step_w + (g.kernel_w - 1) * g.dilation_w + 1
+    cdef Py_ssize_t rows = (lines - 1) * s.step_h + images * ((tap_rows - 1) * g.dilation_h + 1)
     if width > MOST_BAND_BYTES or rows > MOST_BAND_BYTES:
         return MOST_BAND_BYTES + 1
     return width * rows * s.kernels.itemsize
@@ -92,10 +110,10 @@ cdef inline Py_ssize_t plan_taps(Weights *s, Py_ssize_t lines, Py_ssize_t column
     s.tap_rows_each = g.kernel_h
     if s.taps > TILE_ROWS:
         s.tap_rows_each = larger(1, TILE_ROWS // g.kernel_w)
-    if not s.inside and needed > MOST_BAND_BYTES:
+    if not s.in_place and needed > MOST_BAND_BYTES:
         s.tap_rows_each = 1
     s.tap_parts = ceil_div(g.kernel_h, s.tap_rows_each)
-    return 0 if s.inside else padded_bytes(s, lines, columns, images, s.tap_rows_each)
+    return 0 if s.in_place else padded_bytes(s, lines, columns, images, s.tap_rows_each)
 
 
 cdef inline void plan_chunks(Weights *s, Py_ssize_t tiles) noexcept nogil:
@@ -109,7 +127,7 @@ cdef inline void plan_chunks(Weights *s, Py_ssize_t tiles) noexcept nogil:
 cdef inline void plan_parts(Weights *s, Py_ssize_t channel_bytes, Py_ssize_t pieces,
                             int threads) noexcept nogil:
     # cut the channels so that a part's band and tiles fit, and every thread has work
-    cdef Py_ssize_t rows = TILE_ROWS
+    cdef Py_ssize_t rows = TILE_ROWS if channel_bytes else MOST_TILE_ROWS
     if threads > 1:
         while rows > 64 and pieces * s.geometry.groups * ceil_div(s.depth, rows) < 3 * threads:
             rows //= 2
@@ -120,5 +138,4 @@ cdef inline void plan_parts(Weights *s, Py_ssize_t channel_bytes, Py_ssize_t pie
 
 
 cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
-             bint highest, str algorithm)
-cpdef grad_bias(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, int threads)
+             bint highest, str algorithm, object grad_bias=*)

@@ -92,15 +92,21 @@ INLINE void NAME(rows_body)(const int height, const int vectors, const T *const 
         const T *row[FC_MAX_ROWS];
         UNROLL for (int i = 0; i < height; i++) row[i] = rows[i];
         ptrdiff_t at = 0;
-        for (ptrdiff_t k = 0; k < length; k++) {
-            vec column[FC_MAX_VECTORS];
-            UNROLL for (int v = 0; v < vectors; v++) column[v] = NAME(load)(b + v * VL);
-            UNROLL for (int i = 0; i < height; i++) {
-                const vec weight = NAME(broadcast)(row[i][at]);
-                UNROLL for (int v = 0; v < vectors; v++) acc[i][v] += weight * column[v];
+        for (ptrdiff_t left = length; left > 0; left -= VL) {
+            if (epilogue->ahead) { /* a line of each row */
+                UNROLL for (int i = 0; i < height; i++)
+                    __builtin_prefetch(row[i] + at + epilogue->ahead, 0, 2);
             }
-            b += vectors * VL;
-            at += step;
+            for (ptrdiff_t k = left < VL ? left : VL; k > 0; k--) {
+                vec column[FC_MAX_VECTORS];
+                UNROLL for (int v = 0; v < vectors; v++) column[v] = NAME(load)(b + v * VL);
+                UNROLL for (int i = 0; i < height; i++) {
+                    const vec weight = NAME(broadcast)(row[i][at]);
+                    UNROLL for (int v = 0; v < vectors; v++) acc[i][v] += weight * column[v];
+                }
+                b += vectors * VL;
+                at += step;
+            }
         }
         rows += height;
     }
