@@ -6,6 +6,7 @@ padding or a stride.
 
 from libc.string cimport memset
 
+from fastconv._core.bias_sums cimport begin_bias
 from fastconv._core.patch cimport Patch, copy_patch
 from fastconv._core.problem cimport Geometry, ceil_div, exact_length, larger, share, smaller
 from fastconv._core.runtime cimport FC_SLACK
@@ -13,7 +14,6 @@ from fastconv._core.weights cimport (
     BAND_BYTES,
     Part,
     Weights,
-    bias_of,
     find_part,
     plan_chunks,
     plan_parts,
@@ -101,9 +101,8 @@ cdef void dot_task(void *context, Py_ssize_t task, char *workspace) noexcept nog
     cdef char *sums = sums_of(s, chunk, &part)
     cdef char *bias = NULL
     memset(sums, 0, part.count * s.padded_filters * s.kernels.itemsize)
-    if s.grad_bias != NULL and part.start == 0:
-        bias = bias_of(s, chunk, part.group, 0)
-        memset(bias, 0, s.filters * s.kernels.itemsize)
+    if s.bias.out != NULL and part.start == 0:
+        bias = begin_bias(&s.bias, s.kernels, chunk, part.group * s.filters, s.filters)
     for index in range(share(s.blocks, s.chunks, chunk), share(s.blocks, s.chunks, chunk + 1)):
         strip = index % s.column_parts
         row = share(s.geometry.out_h, s.column_parts, strip)

@@ -7,8 +7,7 @@ of channels would spread a tile over as many lines of the cache as it has pixels
 Of a 1x1 kernel, whose pixels are one row, x and grad may be exchanged: lanes are then channels.
 """
 
-from libc.string cimport memset
-
+from fastconv._core.bias_sums cimport begin_bias
 from fastconv._core.patch cimport Patch, copy_patch, turn_patch
 from fastconv._core.problem cimport (
     Geometry,
@@ -23,7 +22,6 @@ from fastconv._core.runtime cimport FC_SLACK, fc_epilogue, plain_epilogue
 from fastconv._core.weights cimport (
     Part,
     Weights,
-    bias_of,
     find_part,
     plan_chunks,
     plan_parts,
@@ -34,6 +32,7 @@ from fastconv._core.weights cimport (
 
 cdef enum:
     BLOCK_PIXELS = 256          # summed before they are added to the others
+    PIXELS_EACH = 8             # packed at a time where channels are last
     PANELS_EACH = 8             # panels of filters of one task
 
 
@@ -139,15 +138,32 @@ cdef Py_ssize_t band_rows(const Weights *s, const Block *b, Py_ssize_t taps) noe
 
 # ----------------------------------------------------------------------------------- grad
 
-cdef void pack_grad(const Weights *s, const Part *part, const Block *b, Py_ssize_t panel,
-                    char *to) noexcept nogil:
-    # to[pixel][lane] = grad[pixel, filter], zeros beyond the last filter
+cdef void pack_pixels(const Weights *s, Py_ssize_t panel0, Py_ssize_t panel1, const char *grad,
+                      Py_ssize_t done, Py_ssize_t count, Py_ssize_t pixels,
+                      char *to) noexcept nogil:
+    # pixels done.. of a block's, all panels of a few at a time: memory is read in its order
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t size = s.kernels.itemsize, lanes = s.kernels.lanes, first, wide, panel, some
+    cdef Py_ssize_t start = share(s.vectors, s.panels, panel0) * lanes, q = 0
+    while q < count:
+        some = smaller(PIXELS_EACH, count - q)
+        for panel in range(panel0, panel1):
+            first = share(s.vectors, s.panels, panel) * lanes
+            wide = share(s.vectors, s.panels, panel + 1) * lanes - first
+            s.kernels.copy_padded(
+                grad + (q * g.filters + first) * size, g.filters, 1, some,
+                to + ((first - start) * pixels + (done + q) * wide) * size, wide, wide, 0,
+                smaller(wide, s.filters - first))
+        q += some
+
+
+cdef void pack_grad(const Weights *s, const Part *part, const Block *b, Py_ssize_t panel0,
+                    Py_ssize_t panel1, char *to) noexcept nogil:
+    # to[panel][pixel][lane] = grad[pixel, filter], zeros beyond the last filter
     cdef const Geometry *g = s.geometry
     cdef Py_ssize_t size = s.kernels.itemsize, plane = g.out_h * g.out_w, line = 0, n, i, last, q
-    cdef Py_ssize_t first = share(s.vectors, s.panels, panel) * s.kernels.lanes
-    cdef Py_ssize_t wide = share(s.vectors, s.panels, panel + 1) * s.kernels.lanes - first
-    cdef Py_ssize_t filters = smaller(wide, s.filters - first)
-    cdef Py_ssize_t filter = part.group * s.filters + first
+    cdef Py_ssize_t pixels = b.lines * b.length, lanes = s.kernels.lanes, done = 0, first, wide
+    cdef Py_ssize_t start = share(s.vectors, s.panels, panel0) * lanes, panel
     cdef const char *grad
     while line < b.lines:
         n = (b.first + line) // g.out_h
@@ -157,12 +173,19 @@ cdef void pack_grad(const Weights *s, const Part *part, const Block *b, Py_ssize
             last = line + 1
         q = (last - line) * b.length
         if g.channels_last:
-            grad = s.grad + ((n * plane + i * g.out_w + b.j0) * g.filters + filter) * size
-            s.kernels.copy_padded(grad, g.filters, 1, q, to, wide, wide, 0, filters)
+            grad = s.grad + ((n * plane + i * g.out_w + b.j0) * g.filters
+                             + part.group * s.filters) * size
+            pack_pixels(s, panel0, panel1, grad, done, q, pixels, to)
         else:
-            grad = s.grad + ((n * g.filters + filter) * plane + i * g.out_w + b.j0) * size
-            s.kernels.transpose(grad, plane, filters, q, to, wide, wide)
-        to += q * wide * size
+            for panel in range(panel0, panel1):
+                first = share(s.vectors, s.panels, panel) * lanes
+                wide = share(s.vectors, s.panels, panel + 1) * lanes - first
+                grad = s.grad + ((n * g.filters + part.group * s.filters + first) * plane
+                                 + i * g.out_w + b.j0) * size
+                s.kernels.transpose(grad, plane, smaller(wide, s.filters - first), q,
+                                    to + ((first - start) * pixels + done * wide) * size, wide,
+                                    wide)
+        done += q
         line = last
 
 
@@ -191,9 +214,7 @@ cdef void lanes_block(const Weights *s, const Part *part, const Block *b, Py_ssi
     cdef fc_epilogue e = plain_epilogue(to.accumulate)
     step = find_runs(s, part, b, band, runs, offsets)
     start = share(s.vectors, s.panels, panel0) * lanes
-    for panel in range(panel0, panel1):
-        pack_grad(s, part, b, panel,
-                  packed + (share(s.vectors, s.panels, panel) * lanes - start) * pixels * size)
+    pack_grad(s, part, b, panel0, panel1, packed)
     if to.bias != NULL and not s.exchanged:
         add_lanes(s, panel0, panel1, pixels, packed, to.bias)
     for tile in range(tiles):
@@ -234,11 +255,11 @@ cdef void lanes_task(void *context, Py_ssize_t task, char *workspace) noexcept n
         to.first = s.out + (part.group * s.out_group + part.c0 * to.row) * size
     else:
         to.first, to.row = sums_of(s, chunk, &part), s.padded_filters
-    if s.grad_bias != NULL and (piece == 0 if s.exchanged else part.start == 0):
+    if s.bias.out != NULL and (piece == 0 if s.exchanged else part.start == 0):
         if s.exchanged:
             f0, f1 = part.c0, part.c1
-        to.bias = bias_of(s, chunk, part.group, f0)
-        memset(to.bias, 0, (f1 - f0) * size)
+        to.bias = begin_bias(&s.bias, s.kernels, chunk,
+                             part.group * (s.channels if s.exchanged else s.filters) + f0, f1 - f0)
     start = share(s.blocks, s.chunks, chunk)
     for index in range(start, share(s.blocks, s.chunks, chunk + 1)):
         b = find_block(s, index)

@@ -6,6 +6,7 @@ into chunks, each with sums of its own.
 
 cimport numpy as cnp
 
+from fastconv._core.bias_sums cimport BiasSums
 from fastconv._core.problem cimport Geometry, ceil_div, larger, share, smaller
 from fastconv._core.runtime cimport fc_kernels
 
@@ -26,8 +27,7 @@ cdef struct Weights:
     const char *x
     const char *grad
     char *out
-    char *grad_bias              # [filter], or NULL: nobody asks for it
-    char *bias_sums              # [chunk][filter] of the chunks after the first
+    BiasSums bias
     char *sums                   # [chunk][group][(channel, tap)][filter], filters padded to lanes;
                                  # NULL if a task's tiles are stored in out
     Py_ssize_t out_group, out_filter, out_channel, out_row, out_column
@@ -63,6 +63,9 @@ cdef inline void split_row(const Weights *s, const Part *part, Py_ssize_t m, Py_
                            Py_ssize_t *r, Py_ssize_t *z) noexcept nogil:
     # row m of a part: (c, r, s) in the order in which neighbours lie close in x
     cdef Py_ssize_t kw = s.geometry.kernel_w, taps = (part.r1 - part.r0) * kw, t
+    if s.taps == 1:  # no divisions, which would take longer than short sums
+        c[0], r[0], z[0] = part.c0 + m, 0, 0
+        return
     if s.geometry.channels_last:
         c[0] = m % (part.c1 - part.c0)
         t = m // (part.c1 - part.c0)
@@ -77,16 +80,6 @@ cdef inline void split_row(const Weights *s, const Part *part, Py_ssize_t m, Py_
 cdef inline char *sums_of(const Weights *s, Py_ssize_t chunk, const Part *part) noexcept nogil:
     return s.sums + ((chunk * s.geometry.groups + part.group) * s.depth + part.start) * (
         s.padded_filters * s.kernels.itemsize)
-
-
-# the sums of the gradient that one chunk keeps, from a filter of a group on
-cdef inline char *bias_of(const Weights *s, Py_ssize_t chunk, Py_ssize_t group,
-                          Py_ssize_t filter) noexcept nogil:
-    cdef Py_ssize_t each = s.channels if s.exchanged else s.filters, size = s.kernels.itemsize
-    cdef char *sums = s.grad_bias
-    if chunk:
-        sums = s.bias_sums + (chunk - 1) * s.geometry.groups * each * size
-    return sums + (group * each + filter) * size
 
 
 # ----------------------------------------------------------------------------------- plan

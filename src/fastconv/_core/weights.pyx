@@ -18,6 +18,7 @@ from libc.string cimport memset
 
 cimport numpy as cnp
 
+from fastconv._core.bias_sums cimport add_chunks, bias_bytes
 from fastconv._core.conv cimport geometry_of, kernels_of
 from fastconv._core.dot cimport dot_task, plan_dot
 from fastconv._core.lanes cimport lanes_task, plan_lanes
@@ -134,7 +135,7 @@ cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray o
     And grad_bias, unless it is None, with the sum of grad for each filter.
     """
     cdef Weights s
-    cdef Py_ssize_t workspace, parts, bytes, chunk, filters, size = cnp.PyArray_ITEMSIZE(x)
+    cdef Py_ssize_t workspace, parts, bytes, size = cnp.PyArray_ITEMSIZE(x)
     cdef char *taken
     cdef bint lanes = algorithm == "lanes"
     cdef int failed
@@ -145,8 +146,8 @@ cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray o
     s.out_channel = cnp.PyArray_STRIDE(out, 1) // size
     s.out_row = cnp.PyArray_STRIDE(out, 2) // size
     s.out_column = cnp.PyArray_STRIDE(out, 3) // size
-    s.grad_bias = NULL if grad_bias is None else cnp.PyArray_BYTES(grad_bias)
-    filters = s.geometry.filters
+    s.bias.out = NULL if grad_bias is None else cnp.PyArray_BYTES(grad_bias)
+    s.bias.filters = s.geometry.filters
     with nogil:
         plan_common(&s, highest)
         s.out_group = s.filters * s.out_filter
@@ -158,9 +159,10 @@ cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray o
         if (lanes and s.chunks == 1 and s.taps == 1 and s.out_filter == 1
                 and s.padded_filters == s.filters):
             bytes = 0  # tiles are what out is made of
-        taken = <char *> fc_workspace_take(bytes + s.chunks * filters * size + FC_SLACK)
+        taken = <char *> fc_workspace_take(bytes + bias_bytes(&s.bias, s.kernels, s.chunks)
+                                           + FC_SLACK)
         s.sums = taken if bytes else NULL
-        s.bias_sums = taken + bytes
+        s.bias.others = taken + bytes
         failed = -1 if taken == NULL else 0
         if not failed:
             failed = parallel_for(lanes_task if lanes else dot_task, &s,
@@ -168,9 +170,8 @@ cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray o
                                   workspace)
         if not failed and s.sums != NULL:
             failed = parallel_for(store_task, &s, parts, threads, 0)
-        if not failed and s.grad_bias != NULL:
-            for chunk in range(1, s.chunks):
-                s.kernels.scatter_add(bias_of(&s, chunk, 0, 0), s.grad_bias, 1, filters)
+        if not failed:
+            add_chunks(&s.bias, s.kernels, s.chunks)
         fc_workspace_give(taken)
     if failed:
         raise MemoryError("no memory for the workspace of a gradient")
