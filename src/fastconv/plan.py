@@ -171,9 +171,7 @@ GRAD_W = (
         sums_grad=lambda geometry: geometry.dilation_w == 1,
     ),
     Row("relaid", choice.better_relaid("grad_w"), partial(relaid.grad_w, _native)),
-    Row(
-        "depthwise", choice.depthwise_last, _grad_w_as_problem("depthwise"), sums_grad=_always
-    ),
+    Row("depthwise", choice.depthwise_last, _grad_w_as_problem("depthwise"), sums_grad=_always),
     Row("grouped", choice.groups_last(gradient=False), _grad_w_as_problem("grouped")),
     Row("dot", choice.few_filters, _grad_w_by("dot"), sums_grad=_always),
     Row("lanes", choice.lanes_fit, _grad_w_by("lanes"), sums_grad=_always),

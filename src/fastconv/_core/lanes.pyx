@@ -189,6 +189,17 @@ cdef void pack_grad(const Weights *s, const Part *part, const Block *b, Py_ssize
         line = last
 
 
+cdef Py_ssize_t next_block(const Weights *s, const Block *b, const char *band) noexcept nogil:
+    # how far behind the band the next block of grad lies where it is one run of memory, else 0:
+    # the tiles of each panel, rows of the band all, ask for as much of it as they read
+    cdef const Geometry *g = s.geometry
+    cdef Py_ssize_t pixel = b.first * g.out_w + b.j0 + b.lines * b.length
+    if (not g.channels_last or g.groups > 1 or s.panel_parts > 1
+            or pixel >= g.samples * g.out_h * g.out_w):
+        return 0
+    return (<Py_ssize_t> s.grad - <Py_ssize_t> band) // s.kernels.itemsize + pixel * g.filters
+
+
 cdef void add_lanes(const Weights *s, Py_ssize_t panel0, Py_ssize_t panel1, Py_ssize_t pixels,
                     const char *packed, char *bias) noexcept nogil:
     # bias[filter] += the sum of a block of packed panels
@@ -211,6 +222,7 @@ cdef void lanes_block(const Weights *s, const Part *part, const Block *b, Py_ssi
     cdef const char **runs = <const char **> workspace
     cdef const void **rows = <const void **> (runs + s.rows_each)
     cdef Py_ssize_t *offsets = <Py_ssize_t *> (rows + s.rows_each * s.height)
+    cdef Py_ssize_t later = next_block(s, b, band)
     cdef fc_epilogue e = plain_epilogue(to.accumulate)
     step = find_runs(s, part, b, band, runs, offsets)
     start = share(s.vectors, s.panels, panel0) * lanes
@@ -225,15 +237,19 @@ cdef void lanes_block(const Weights *s, const Part *part, const Block *b, Py_ssi
                 rows[line * height + i] = runs[line] + offsets[first + i] * size
                 if to.bias != NULL and s.exchanged:
                     s.kernels.sum(rows[line * height + i], b.length, to.bias + (first + i) * size)
-        # a tile's rows are few pixels of many planes: the next one's are asked for meanwhile
-        e.ahead = height * s.geometry.height * s.geometry.width if s.in_place and s.taps == 1 else 0
         for panel in range(panel0, panel1):
+            e.ahead = 0
+            if s.taps > 1:
+                pass
+            elif s.in_place and panel == panel0:  # few pixels of many planes: the next tile's
+                e.ahead = height * s.geometry.height * s.geometry.width
+            elif later and (panel - panel0) * part.count < s.filters:
+                e.ahead = later + (panel - panel0) * part.count * pixels
             i = share(s.vectors, s.panels, panel) * lanes
             vectors = share(s.vectors, s.panels, panel + 1) - i // lanes
             s.kernels.rows[height][vectors](
                 rows, b.lines, b.length, step, packed + (i - start) * pixels * size,
                 to.first + (first * to.row + i) * size, to.row, vectors * lanes, &e)
-            e.ahead = 0
 
 
 cdef void lanes_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:

@@ -28,8 +28,8 @@ cdef struct Weights:
     const char *grad
     char *out
     BiasSums bias
-    char *sums                   # [chunk][group][(channel, tap)][filter], filters padded to lanes;
-                                 # NULL if a task's tiles are stored in out
+    # [chunk][group][(channel, tap)][filter], filters padded to lanes; NULL: tiles are stored in out
+    char *sums
     Py_ssize_t out_group, out_filter, out_channel, out_row, out_column
     Py_ssize_t channels, filters, taps, depth, highest
     Py_ssize_t step_h, step_w    # from pixel to pixel that a tap reads, in a copy of x
