@@ -89,13 +89,23 @@ def of_channels(bias, data_format):
 
 def check_grad_w(row, geometry, problem, data_format, dtype):
     x, _, _, grad = problem.arrays_in(data_format)
-    want, _ = problem.grad_w_and_bias
+    want, want_bias = problem.grad_w_and_bias
     plain, flipped = views(np.full(problem.case.w, 77, dtype), data_format)
+    made = []
     for threads, out in ((2, plain), (3, flipped), (1, plain.copy())):
+        biases = (np.full(geometry.filters, 77, dtype),) if row.sums_grad(geometry) else ()
         with fc.threads(threads):
-            row.run(geometry, grad, x, out)
+            row.run(geometry, grad, x, out, *biases)
         assert_close(out, want, dtype)
         assert_same(out, plain)
+        made += biases
+    for bias in made:
+        assert_close(bias, want_bias, dtype)
+        assert_same(bias, made[0])
+    if made:  # what is made on the way changes nothing
+        with fc.threads(1):
+            row.run(geometry, grad, x, flipped)
+        assert_same(flipped, plain)
 
 
 CHECKS = {"forward": check_forward, "grad_x": check_grad_x, "grad_w": check_grad_w}

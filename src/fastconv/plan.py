@@ -35,6 +35,8 @@ class Row:
     run: Callable[..., None]
     packs: bool = True  # weights, which a prepared convolution then keeps
     direct: bool = True  # sums products of x and w themselves: any type, precision and value
+    # whether grad_w makes the gradient for the bias on the way
+    sums_grad: Callable[[ConvGeometry], bool] = lambda geometry: False
 
 
 def _threads(geometry: ConvGeometry) -> int:
@@ -103,15 +105,21 @@ def _grad_x_by_scatter(
 
 
 def _grad_w_by(name: str) -> Callable[..., None]:
-    def run(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
-        weights.grad_w(geometry.numbers, grad, x, out, _threads(geometry), _highest(), name)
+    def run(
+        geometry: ConvGeometry, grad: Array, x: Array, out: Array, grad_bias: Array | None = None
+    ) -> None:
+        numbers, threads, highest = geometry.numbers, _threads(geometry), _highest()
+        weights.grad_w(numbers, grad, x, out, threads, highest, name, grad_bias)
 
     return run
 
 
 def _grad_w_as_problem(name: str) -> Callable[..., None]:
-    def run(geometry: ConvGeometry, grad: Array, x: Array, out: Array) -> None:
-        conv.grad_w(geometry.numbers, grad, x, out, _threads(geometry), _highest(), name)
+    def run(
+        geometry: ConvGeometry, grad: Array, x: Array, out: Array, grad_bias: Array | None = None
+    ) -> None:
+        numbers, threads, highest = geometry.numbers, _threads(geometry), _highest()
+        conv.grad_w(numbers, grad, x, out, threads, highest, name, grad_bias)
 
     return run
 
@@ -123,6 +131,10 @@ def _native(op: str, geometry: ConvGeometry) -> Row:
     """Return the first row that takes images in the layout they have, and is direct."""
     rows = (row for row in ROWS[op] if row.direct and row.name != "relaid")
     return next(row for row in rows if row.accepts(geometry))
+
+
+def _always(geometry: ConvGeometry) -> bool:
+    return True
 
 
 FORWARD = (
@@ -152,12 +164,19 @@ GRAD_X = (
     Row("taps", lambda geometry: True, by_taps.grad_x),
 )
 GRAD_W = (
-    Row("winograd", choice.tiles_pay("grad_w"), _grad_w_as_problem("winograd"), direct=False),
+    Row(
+        "winograd",
+        choice.tiles_pay("grad_w"),
+        _grad_w_as_problem("winograd"),
+        direct=False,
+        # a block's tiles may have the columns of others between them
+        sums_grad=lambda geometry: geometry.dilation_w == 1,
+    ),
     Row("relaid", choice.better_relaid("grad_w"), partial(relaid.grad_w, _native)),
-    Row("depthwise", choice.depthwise_last, _grad_w_as_problem("depthwise")),
+    Row("depthwise", choice.depthwise_last, _grad_w_as_problem("depthwise"), sums_grad=_always),
     Row("grouped", choice.groups_last(gradient=False), _grad_w_as_problem("grouped")),
-    Row("dot", choice.few_filters, _grad_w_by("dot")),
-    Row("lanes", choice.lanes_fit, _grad_w_by("lanes")),
+    Row("dot", choice.few_filters, _grad_w_by("dot"), sums_grad=_always),
+    Row("lanes", choice.lanes_fit, _grad_w_by("lanes"), sums_grad=_always),
     Row("taps", lambda geometry: True, by_taps.grad_w),
 )
 ROWS = {"forward": FORWARD, "grad_x": GRAD_X, "grad_w": GRAD_W}
@@ -240,17 +259,19 @@ def grad_w(
     geometry: ConvGeometry, grad: Array, x: Array, out: Array, grad_bias: Array | None
 ) -> None:
     """Fill out with the gradient for w, and grad_bias with that for the bias."""
+    done = False
     if _empty(geometry):
         out[...] = 0
     else:
         row = choose("grad_w", geometry, _only_direct(x))
-        row.run(geometry, grad, x, out)
+        done = row.sums_grad(geometry)
+        row.run(geometry, grad, x, out, *((grad_bias,) if done else ()))
         if not row.direct and not _takes_zeros(out):
             choose("grad_w", geometry, True).run(geometry, grad, x, out)
         # zeros around x times an infinite gradient: found in the result, which is small
         if geometry.padded and not _takes_zeros(out):
             by_taps.grad_w(geometry, grad, x, out)
-    if grad_bias is not None:
+    if grad_bias is not None and not done:
         if geometry.samples == 0 or geometry.filters == 0:
             grad_bias[...] = 0
         else:

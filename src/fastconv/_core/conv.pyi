@@ -50,4 +50,5 @@ def grad_w(
     threads: int,
     highest: bool,
     algorithm: str,
+    grad_bias: Array | None = None,
 ) -> None: ...

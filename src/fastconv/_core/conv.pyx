@@ -268,19 +268,22 @@ def grad_x_by_scatter(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias
 
 
 def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
-           bint highest, str algorithm):
-    """Fill out with the gradient for w as the algorithms of the forward pass see it."""
+           bint highest, str algorithm, grad_bias=None):
+    """Fill out with the gradient for w as the algorithms of the forward pass see it.
+
+    And grad_bias, unless it is None, with the sum of grad for each filter; not by "grouped".
+    """
     cdef Problem p = forward_problem(geometry_of(numbers), x, out, None, grad, False, threads,
                                      highest)
-    cdef int (*run)(const Problem *problem) noexcept nogil
+    cdef char *bias = NULL if grad_bias is None else cnp.PyArray_BYTES(grad_bias)
+    cdef bint winograd = algorithm == "winograd", grouped = algorithm == "grouped"
     cdef int failed
-    if algorithm == "winograd":
-        run = run_winograd_gradient
-    else:
-        run = run_grouped_gradient if algorithm == "grouped" else run_depthwise_gradient
     p.depth_limit = depth_limit(p.kernels, p.samples * p.out_h * p.out_w, highest)
     with nogil:
-        failed = run(&p)
+        if winograd:
+            failed = run_winograd_gradient(&p, bias)
+        else:
+            failed = run_grouped_gradient(&p) if grouped else run_depthwise_gradient(&p, bias)
     if failed:
         raise MemoryError("no memory for the workspace of a gradient")
 

@@ -10,6 +10,7 @@ depend on threads.
 
 from libc.string cimport memset
 
+from fastconv._core.bias_sums cimport BiasSums, add_chunks, begin_bias, bias_bytes
 from fastconv._core.depthwise cimport Span, columns_inside, rows_inside
 from fastconv._core.problem cimport Problem, ceil_div, larger, share, smaller
 from fastconv._core.runtime cimport (
@@ -35,6 +36,7 @@ cdef enum:
 cdef struct Gradient:
     const Problem *problem
     char *sums                  # [chunk][tap][channel]
+    BiasSums bias
     Py_ssize_t chunks, parts, block
 
 
@@ -86,7 +88,10 @@ cdef void gradient_task(void *context, Py_ssize_t task, char *workspace) noexcep
     cdef Py_ssize_t wide = ceil_div(p.groups, WIDE), c0 = share(wide, d.parts, part) * WIDE
     cdef Py_ssize_t c1 = smaller(p.groups, share(wide, d.parts, part + 1) * WIDE)
     cdef char *sums = d.sums + chunk * taps * p.groups * size
+    cdef char *bias = NULL
     cdef Span rows
+    if d.bias.out != NULL:
+        bias = begin_bias(&d.bias, p.kernels, chunk, c0, c1 - c0)
     for t in range(taps):
         memset(sums + (t * p.groups + c0) * size, 0, (c1 - c0) * size)
     while line < end:
@@ -95,6 +100,10 @@ cdef void gradient_task(void *context, Py_ssize_t task, char *workspace) noexcep
         count = smaller(count, larger(1, d.block // p.out_w))
         add_rows(d, line // p.out_h, line % p.out_h, count, &rows, c0, c1, sums,
                  <fc_tap *> workspace)
+        if bias != NULL:
+            p.kernels.sum_rows(
+                p.out + (line // p.out_h * p.out_sample + line % p.out_h * p.out_row + c0) * size,
+                p.out_column, count * p.out_w, c1 - c0, bias)
         line += count
 
 
@@ -113,7 +122,7 @@ cdef void store_sums(const Gradient *d) noexcept nogil:
                           0, p.w_group, &e)
 
 
-cdef int run_depthwise_gradient(const Problem *problem) noexcept nogil:
+cdef int run_depthwise_gradient(const Problem *problem, char *grad_bias) noexcept nogil:
     cdef Gradient d
     cdef const Problem *p = problem
     cdef Py_ssize_t taps = p.kernel_h * p.kernel_w, bytes = taps * p.groups * p.kernels.itemsize
@@ -125,12 +134,16 @@ cdef int run_depthwise_gradient(const Problem *problem) noexcept nogil:
     d.parts = smaller(ceil_div(p.groups, WIDE), ceil_div(3 * p.threads, d.chunks))
     if p.threads == 1:
         d.parts = 1
-    d.sums = <char *> fc_workspace_take(d.chunks * bytes + FC_SLACK)
+    d.bias.out, d.bias.filters = grad_bias, p.groups
+    d.sums = <char *> fc_workspace_take(
+        d.chunks * bytes + bias_bytes(&d.bias, p.kernels, d.chunks) + FC_SLACK)
     if d.sums == NULL:
         return -1
+    d.bias.others = d.sums + d.chunks * bytes
     failed = parallel_for(gradient_task, &d, d.chunks * d.parts, p.threads,
                           taps * sizeof(fc_tap) + FC_SLACK)
     if not failed:
         store_sums(&d)
+        add_chunks(&d.bias, p.kernels, d.chunks)
     fc_workspace_give(d.sums)
     return failed

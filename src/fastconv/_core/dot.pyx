@@ -6,6 +6,7 @@ padding or a stride.
 
 from libc.string cimport memset
 
+from fastconv._core.bias_sums cimport begin_bias
 from fastconv._core.patch cimport Patch, copy_patch
 from fastconv._core.problem cimport Geometry, ceil_div, exact_length, larger, share, smaller
 from fastconv._core.runtime cimport FC_SLACK
@@ -14,7 +15,6 @@ from fastconv._core.weights cimport (
     Part,
     Weights,
     find_part,
-    padded_bytes,
     plan_chunks,
     plan_parts,
     plan_taps,
@@ -57,13 +57,13 @@ cdef inline const char *tile_row(const Weights *s, const Part *part, Py_ssize_t 
 
 
 cdef void dot_block(const Weights *s, const Part *part, Py_ssize_t n, Py_ssize_t row,
-                    Py_ssize_t rows, char *sums, char *workspace) noexcept nogil:
-    # `rows` rows of one image
+                    Py_ssize_t rows, char *sums, char *bias, char *workspace) noexcept nogil:
+    # `rows` rows of one image; the sums of the gradient are added to `bias` unless it is NULL
     cdef const Geometry *g = s.geometry
     cdef Py_ssize_t size = s.kernels.itemsize, i, f = 0, first, height, tiles, few, tile
     cdef Py_ssize_t width = g.out_w + (g.kernel_w - 1) * g.dilation_w // g.stride_w
     cdef Py_ssize_t tall = (rows - 1) * g.stride_h + (part.r1 - part.r0 - 1) * g.dilation_h + 1
-    cdef char *band = NULL if s.inside and g.stride_w == 1 else workspace
+    cdef char *band = NULL if s.in_place else workspace
     cdef const void *x_rows[8]
     cdef const void *grads[4]
     if band == NULL:
@@ -78,6 +78,8 @@ cdef void dot_block(const Weights *s, const Part *part, Py_ssize_t n, Py_ssize_t
         for i in range(few):
             grads[i] = s.grad + ((n * g.filters + part.group * s.filters + f + i) * g.out_h
                                  + row) * g.out_w * size
+            if bias != NULL:
+                s.kernels.sum(grads[i], rows * g.out_w, bias + (f + i) * size)
         tiles = ceil_div(part.count, s.kernels.dot_rows[few])
         for tile in range(tiles):
             first = share(part.count, tiles, tile)
@@ -97,12 +99,16 @@ cdef void dot_task(void *context, Py_ssize_t task, char *workspace) noexcept nog
     cdef Py_ssize_t chunk = task // parts, index, strip, row
     cdef Part part = find_part(s, task % parts)
     cdef char *sums = sums_of(s, chunk, &part)
+    cdef char *bias = NULL
     memset(sums, 0, part.count * s.padded_filters * s.kernels.itemsize)
+    if s.bias.out != NULL and part.start == 0:
+        bias = begin_bias(&s.bias, s.kernels, chunk, part.group * s.filters, s.filters)
     for index in range(share(s.blocks, s.chunks, chunk), share(s.blocks, s.chunks, chunk + 1)):
         strip = index % s.column_parts
         row = share(s.geometry.out_h, s.column_parts, strip)
         dot_block(s, &part, index // s.column_parts, row,
-                  share(s.geometry.out_h, s.column_parts, strip + 1) - row, sums, workspace)
+                  share(s.geometry.out_h, s.column_parts, strip + 1) - row, sums, bias,
+                  workspace)
 
 
 cdef Py_ssize_t plan_dot(Weights *s, int threads) noexcept nogil:
@@ -117,11 +123,10 @@ cdef Py_ssize_t plan_dot(Weights *s, int threads) noexcept nogil:
     s.column_parts = ceil_div(g.out_h, rows)
     rows = ceil_div(g.out_h, s.column_parts)
     s.blocks = g.samples * s.column_parts
+    s.in_place = s.in_place and g.stride_w == 1
+    s.step_h, s.step_w = g.stride_h, g.stride_w
     # a row split by stride has a column more for each phase
     channel_bytes = plan_taps(s, rows, g.out_w + smaller(g.kernel_w, g.stride_w), 1)
-    if s.inside and g.stride_w > 1:
-        channel_bytes = padded_bytes(s, rows, g.out_w + smaller(g.kernel_w, g.stride_w), 1,
-                                     s.tap_rows_each)
     plan_chunks(s, g.groups * ceil_div(s.depth, 8))
     plan_parts(s, channel_bytes, s.chunks, threads)
     return channel_bytes * s.channels_each + FC_SLACK

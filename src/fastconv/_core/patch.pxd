@@ -1,6 +1,7 @@
 """A patch of an image with zeros around it: the one place where drivers copy padded rows.
 
     to[i, j, c] = image[y + i * step_y, z + j * step_z, c], or 0 outside of the image
+    to[c, i, j], the same turned
 """
 
 from libc.string cimport memset
@@ -41,3 +42,29 @@ cdef inline void copy_patch(const fc_kernels *kernels, const char *image, const 
         image += w.step_y * w.width * w.pixel * size
         to += row * size
         top += 1
+
+
+cdef inline void turn_patch(const fc_kernels *kernels, const char *image, const Patch *w, char *to,
+                            Py_ssize_t plane) noexcept nogil:
+    # the channels of a patch one after the other, `plane` elements apart
+    cdef Py_ssize_t size = kernels.itemsize, pixel = w.step_z * w.pixel, c
+    cdef Py_ssize_t top = smaller(w.rows, first_inside(w.y, w.step_y, 0))
+    cdef Py_ssize_t bottom = larger(top, after_inside(w.y, w.step_y, w.height, w.rows))
+    cdef Py_ssize_t low = smaller(w.columns, first_inside(w.z, w.step_z, 0))
+    cdef Py_ssize_t high = larger(low, after_inside(w.z, w.step_z, w.width, w.columns))
+    cdef Py_ssize_t rows = bottom - top, count = high - low
+    if low == high or rows < w.rows or count < w.columns:
+        for c in range(w.channels):
+            memset(to + c * plane * size, 0, w.rows * w.columns * size)
+    if low == high:
+        return
+    image += ((w.y + top * w.step_y) * w.width + w.z + low * w.step_z) * w.pixel * size
+    to += (top * w.columns + low) * size
+    if count == w.columns and w.step_y * w.width == w.columns * w.step_z:  # rows are one run
+        count *= rows
+        rows = smaller(rows, 1)
+    while rows > 0:
+        kernels.transpose(image, pixel, count, w.channels, to, plane, count)
+        image += w.step_y * w.width * w.pixel * size
+        to += w.columns * size
+        rows -= 1

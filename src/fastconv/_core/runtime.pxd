@@ -36,6 +36,7 @@ cdef extern from "kernels/kernels.h" nogil:
         int relu
         const void *row_bias
         const void *column_bias
+        Py_ssize_t ahead
 
     ctypedef struct fc_copy:
         Py_ssize_t to "to"
@@ -174,6 +175,7 @@ cdef inline fc_epilogue plain_epilogue(bint accumulate) noexcept nogil:
     e.accumulate = accumulate
     e.relu = 0
     e.row_bias = e.column_bias = NULL
+    e.ahead = 0
     return e
 
 

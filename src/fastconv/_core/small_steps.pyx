@@ -6,7 +6,7 @@ from fastconv._core.conv cimport geometry_of, sum_is_finite
 from fastconv._core.pool cimport avg_pool, max_pool
 from fastconv._core.pool_gradients cimport avg_pool_grad_x
 from fastconv._core.small cimport AXES, Call
-from fastconv._core.weights cimport grad_bias, grad_w
+from fastconv._core.weights cimport grad_w
 
 cnp.import_array()
 
@@ -35,18 +35,17 @@ cdef class WeightGradient(Call):
         self.last, self.finite, self.with_bias = last, finite, with_bias
 
     cdef object run(self, cnp.ndarray first, object second, object bias, object given):
-        cdef cnp.ndarray out = self.new_out(given), sums
+        cdef cnp.ndarray out = self.new_out(given)
+        cdef object sums = None
         cdef cnp.npy_intp filters = geometry_of(self.numbers).filters
+        if self.with_bias:
+            sums = cnp.PyArray_SimpleNew(1, &filters, self.dtype)
         grad_w(self.numbers, first, second, engine_view(out) if self.last else out, 1, False,
-               self.algorithm)
+               self.algorithm, sums)
         if self.finite and not sum_is_finite(self.kernels, cnp.PyArray_BYTES(out),
                                              cnp.PyArray_SIZE(out)):
             return None
-        if not self.with_bias:
-            return out
-        sums = cnp.PyArray_SimpleNew(1, &filters, self.dtype)
-        grad_bias(self.numbers, first, sums, 1)
-        return out, sums
+        return (out, sums) if self.with_bias else out
 
 
 cdef class MaxPool(Call):

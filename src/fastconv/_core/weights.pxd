@@ -6,6 +6,7 @@ into chunks, each with sums of its own.
 
 cimport numpy as cnp
 
+from fastconv._core.bias_sums cimport BiasSums
 from fastconv._core.problem cimport Geometry, ceil_div, larger, share, smaller
 from fastconv._core.runtime cimport fc_kernels
 
@@ -13,19 +14,26 @@ cdef enum:
     BAND_BYTES = 1 << 18
     MOST_BAND_BYTES = 1 << 22   # a band larger than this for one channel is not this driver's work
     TILE_ROWS = 512             # (channel, tap) rows of one task, about
+    MOST_TILE_ROWS = 2048       # where they are read as they lie
     CHUNKS = 8
     CHUNK_BYTES = 1 << 20
 
 
+# Where `exchanged` x stands for the gradient, channels for filters, and the other way round.
 cdef struct Weights:
+    Geometry flat                # a 1x1 kernel's, whose pixels are one row
     const Geometry *geometry
     const fc_kernels *kernels
     const char *x
     const char *grad
     char *out
-    char *sums                   # [chunk][group][(channel, tap)][filter], filters padded to lanes
-    Py_ssize_t out_filter, out_channel, out_row, out_column
-    Py_ssize_t channels, filters, taps, depth, inside, highest
+    BiasSums bias
+    # [chunk][group][(channel, tap)][filter], filters padded to lanes; NULL: tiles are stored in out
+    char *sums
+    Py_ssize_t out_group, out_filter, out_channel, out_row, out_column
+    Py_ssize_t channels, filters, taps, depth, highest
+    Py_ssize_t step_h, step_w    # from pixel to pixel that a tap reads, in a copy of x
+    bint exchanged, in_place     # x is read as it lies
     Py_ssize_t vectors, panels, height, padded_filters
     Py_ssize_t rows_each, columns_each, column_parts, blocks, chunks
     Py_ssize_t channels_each, channel_parts, tap_rows_each, tap_parts, panel_parts
@@ -55,6 +63,9 @@ cdef inline void split_row(const Weights *s, const Part *part, Py_ssize_t m, Py_
                            Py_ssize_t *r, Py_ssize_t *z) noexcept nogil:
     # row m of a part: (c, r, s) in the order in which neighbours lie close in x
     cdef Py_ssize_t kw = s.geometry.kernel_w, taps = (part.r1 - part.r0) * kw, t
+    if s.taps == 1:  # no divisions, which would take longer than short sums
+        c[0], r[0], z[0] = part.c0 + m, 0, 0
+        return
     if s.geometry.channels_last:
         c[0] = m % (part.c1 - part.c0)
         t = m // (part.c1 - part.c0)
@@ -77,8 +88,8 @@ cdef inline Py_ssize_t padded_bytes(const Weights *s, Py_ssize_t lines, Py_ssize
                                     Py_ssize_t images, Py_ssize_t tap_rows) noexcept nogil:
     # of a padded copy of one channel: `lines` output rows of `columns` columns, of `images` images
     cdef const Geometry *g = s.geometry
-    cdef Py_ssize_t width = (columns - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1
-    cdef Py_ssize_t rows = (lines - 1) * g.stride_h + images * ((tap_rows - 1) * g.dilation_h + 1)
+    cdef Py_ssize_t width = (columns - 1) * s.step_w + (g.kernel_w - 1) * g.dilation_w + 1
+    cdef Py_ssize_t rows = (lines - 1) * s.step_h + images * ((tap_rows - 1) * g.dilation_h + 1)
     if width > MOST_BAND_BYTES or rows > MOST_BAND_BYTES:
         return MOST_BAND_BYTES + 1
     return width * rows * s.kernels.itemsize
@@ -92,10 +103,10 @@ cdef inline Py_ssize_t plan_taps(Weights *s, Py_ssize_t lines, Py_ssize_t column
     s.tap_rows_each = g.kernel_h
     if s.taps > TILE_ROWS:
         s.tap_rows_each = larger(1, TILE_ROWS // g.kernel_w)
-    if not s.inside and needed > MOST_BAND_BYTES:
+    if not s.in_place and needed > MOST_BAND_BYTES:
         s.tap_rows_each = 1
     s.tap_parts = ceil_div(g.kernel_h, s.tap_rows_each)
-    return 0 if s.inside else padded_bytes(s, lines, columns, images, s.tap_rows_each)
+    return 0 if s.in_place else padded_bytes(s, lines, columns, images, s.tap_rows_each)
 
 
 cdef inline void plan_chunks(Weights *s, Py_ssize_t tiles) noexcept nogil:
@@ -109,7 +120,7 @@ cdef inline void plan_chunks(Weights *s, Py_ssize_t tiles) noexcept nogil:
 cdef inline void plan_parts(Weights *s, Py_ssize_t channel_bytes, Py_ssize_t pieces,
                             int threads) noexcept nogil:
     # cut the channels so that a part's band and tiles fit, and every thread has work
-    cdef Py_ssize_t rows = TILE_ROWS
+    cdef Py_ssize_t rows = TILE_ROWS if channel_bytes else MOST_TILE_ROWS
     if threads > 1:
         while rows > 64 and pieces * s.geometry.groups * ceil_div(s.depth, rows) < 3 * threads:
             rows //= 2
@@ -120,5 +131,4 @@ cdef inline void plan_parts(Weights *s, Py_ssize_t channel_bytes, Py_ssize_t pie
 
 
 cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
-             bint highest, str algorithm)
-cpdef grad_bias(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, int threads)
+             bint highest, str algorithm, object grad_bias=*)

@@ -13,5 +13,6 @@ def grad_w(
     threads: int,
     highest: bool,
     algorithm: str,
+    grad_bias: Array | None = None,
 ) -> None: ...
 def grad_bias(numbers: Array, grad: Array, out: Array, threads: int) -> None: ...

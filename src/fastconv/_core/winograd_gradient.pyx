@@ -9,9 +9,11 @@ to what is in memory once a block.
 There is one such set of sums for each chunk of the blocks, a number that the geometry decides, and
 they are added in order: the result does not depend on threads.  Where all tiles are one block, a
 piece and panel are transformed back at once and no sums are kept: of many channels and filters they
-would be four times as large as the weights.
+would be four times as large as the weights.  The gradient for the bias is summed where the
+gradient's tiles are made.
 """
 
+from fastconv._core.bias_sums cimport BiasSums, add_chunks, begin_bias, bias_bytes
 from fastconv._core.problem cimport Problem, ceil_div, larger, share, smaller
 from fastconv._core.runtime cimport (
     FC_MAX_ROWS,
@@ -59,6 +61,7 @@ cdef enum:
 cdef struct Gradient:
     Winograd w
     char *sums                  # [chunk][group][panel][piece][position][channel][filter], or NULL
+    BiasSums bias
     Py_ssize_t chunks, piece_parts, panel_parts, tasks
 
 
@@ -72,19 +75,27 @@ cdef inline char *sums_of(const Gradient *d, Py_ssize_t chunk, Py_ssize_t group,
 # ------------------------------------------------------------------------------------- sums
 
 cdef void make_d(const Winograd *s, Py_ssize_t group, Py_ssize_t first, Py_ssize_t wide,
-                 const Block *b, char *to, char *band) noexcept nogil:
-    # D[position][tile][filter] of a block, up to `wide` filters from `first` on
+                 const Block *b, char *to, char *bias, char *band) noexcept nogil:
+    # D[position][tile][filter] of a block, up to `wide` filters from `first` on; what the tiles are
+    # made of is added to `bias`, unless it is NULL: columns a dilation apart must not be asked for
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, filters = smaller(wide, p.filters - first)
-    cdef Py_ssize_t line, n, y, z, j
+    cdef Py_ssize_t line, n, y, z = first_column(s, b.j0), r, j
+    cdef Py_ssize_t columns = smaller(TILE * b.length, p.out_w - z)
     cdef const char *grad
     for line in range(b.first, b.first + b.lines):
         n, y = line // s.tile_rows, first_row(s, line % s.tile_rows)
         grad = p.out + (n * p.out_sample + group * p.out_group + first * p.out_filter) * size
         if not p.channels_last:
-            line_first(s, grad, y, filters, wide, b, to, band)
+            line_first(s, grad, y, filters, wide, b, to, bias, band)
             to += b.length * wide * size
             continue
+        if bias != NULL:
+            z = first_column(s, b.j0)
+            for r in range(outputs_from(y, p.dilation_h, p.out_h)):
+                p.kernels.sum_rows(
+                    grad + ((y + r * p.dilation_h) * p.out_row + z * p.out_column) * size,
+                    p.out_column, columns, filters, bias)
         for j in range(b.j0, b.j0 + b.length):
             z = first_column(s, j)
             p.kernels.winograd_gradient(
@@ -95,7 +106,8 @@ cdef void make_d(const Winograd *s, Py_ssize_t group, Py_ssize_t first, Py_ssize
 
 
 cdef void line_first(const Winograd *s, const char *grad, Py_ssize_t y, Py_ssize_t filters,
-                     Py_ssize_t wide, const Block *b, char *to, char *band) noexcept nogil:
+                     Py_ssize_t wide, const Block *b, char *to, char *bias,
+                     char *band) noexcept nogil:
     # a line of tiles of one image whose channels come first
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, i, j, f
@@ -104,6 +116,9 @@ cdef void line_first(const Winograd *s, const char *grad, Py_ssize_t y, Py_ssize
         f = i * lanes
         fill_band(p, grad + f * p.out_filter * size, p.out_h, p.out_w, y, z0, p.dilation_h, TILE,
                   width, smaller(lanes, filters - f), band)
+        if bias != NULL:  # zeros beyond the image change nothing
+            p.kernels.sum_rows(band, lanes, TILE * width, smaller(lanes, filters - f),
+                               bias + f * size)
         for j in range(b.length):
             p.kernels.winograd_gradient(
                 band + (first_column(s, b.j0 + j) - z0) * lanes * size, width * lanes,
@@ -151,15 +166,23 @@ cdef void sums_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     cdef char *band = made + s.m_bytes
     cdef char *own = band + s.band_bytes
     cdef char *sums = own
+    cdef char *bias = NULL
     cdef Block b
     cdef Runs next = no_runs()
+    if d.bias.out != NULL and part == 0:
+        v0 = share(s.vectors, s.panels, share(s.panels, d.panel_parts, panels)) * lanes
+        v1 = share(s.vectors, s.panels, share(s.panels, d.panel_parts, panels + 1)) * lanes
+        bias = begin_bias(&d.bias, p.kernels, chunk, group * p.filters + v0,
+                          smaller(v1, p.filters) - v0)
+        bias -= v0 * p.kernels.itemsize
     for index in range(start, share(s.blocks, d.chunks, chunk + 1)):
         b = find_block(s, index)
         make_v(s, group, &b, low, high, v, band)
         for panel in range(share(s.panels, d.panel_parts, panels),
                            share(s.panels, d.panel_parts, panels + 1)):
             v0, v1 = share(s.vectors, s.panels, panel), share(s.vectors, s.panels, panel + 1)
-            make_d(s, group, v0 * lanes, (v1 - v0) * lanes, &b, made, band)
+            make_d(s, group, v0 * lanes, (v1 - v0) * lanes, &b, made,
+                   NULL if bias == NULL else bias + v0 * lanes * p.kernels.itemsize, band)
             for q in range(low * s.parts, high * s.parts):
                 if d.sums != NULL:
                     sums = sums_of(d, chunk, group, panel, q)
@@ -256,21 +279,27 @@ cdef Py_ssize_t plan_gradient(Gradient *d) noexcept nogil:
     return (bytes + s.u_bytes + taps if s.blocks == 1 else larger(taps, bytes)) + FC_SLACK
 
 
-cdef int run_winograd_gradient(const Problem *p) noexcept nogil:
+cdef int run_winograd_gradient(const Problem *p, char *grad_bias) noexcept nogil:
     cdef Gradient d
     cdef Py_ssize_t workspace
+    cdef Py_ssize_t bytes = 0
+    cdef char *taken
     cdef int failed
     cut_weights(&d.w, p)
     workspace = plan_gradient(&d)
-    d.sums = NULL
+    d.bias.out, d.bias.filters = grad_bias, p.groups * p.filters
     if d.w.blocks > 1:
-        d.sums = <char *> fc_workspace_take(d.chunks * p.groups * d.w.panels * d.w.pieces
-                                            * d.w.u_bytes)
-        if d.sums == NULL:
-            return -1
+        bytes = d.chunks * p.groups * d.w.panels * d.w.pieces * d.w.u_bytes
+    taken = <char *> fc_workspace_take(bytes + bias_bytes(&d.bias, p.kernels, d.chunks) + FC_SLACK)
+    if taken == NULL:
+        return -1
+    d.sums = taken if bytes else NULL
+    d.bias.others = taken + bytes
     failed = parallel_for(sums_task, &d, d.tasks, p.threads, workspace)
     if d.sums != NULL and not failed:
         failed = parallel_for(store_task, &d, p.groups * d.w.panels * d.w.pieces, p.threads,
                               workspace)
-    fc_workspace_give(d.sums)
+    if not failed:
+        add_chunks(&d.bias, p.kernels, d.chunks)
+    fc_workspace_give(taken)
     return failed

@@ -22,6 +22,7 @@ typedef struct {
     int relu;                /* negative results become 0; NaN stays */
     const void *row_bias;    /* one value a row of the tile */
     const void *column_bias; /* one value a column of the tile */
+    ptrdiff_t ahead;         /* a rows tile asks for what lies so far behind its rows, unless 0 */
 } fc_epilogue;
 
 /* `count` elements from `from` to `to`; from < 0 writes zeros */

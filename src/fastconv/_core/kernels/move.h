@@ -241,10 +241,16 @@ static void NAME(sum_rows)(const void *source, ptrdiff_t ldf, ptrdiff_t rows, pt
     T *const to = target;
     for (ptrdiff_t j = 0; j < columns; j += VL) {
         const ptrdiff_t left = columns - j;
-        vec acc = {0};
-        for (ptrdiff_t i = 0; i < rows; i++)
-            acc += NAME(load_upto)(from + i * ldf + j, left);
-        NAME(store_upto)(to + j, NAME(load_upto)(to + j, left) + acc, left);
+        vec acc[4] = {{0}, {0}, {0}, {0}};
+        ptrdiff_t i = 0;
+        for (; i + 4 <= rows; i += 4) {
+            UNROLL for (int v = 0; v < 4; v++) acc[v] +=
+                NAME(load_upto)(from + (i + v) * ldf + j, left);
+        }
+        for (; i < rows; i++)
+            acc[0] += NAME(load_upto)(from + i * ldf + j, left);
+        const vec sum = (acc[0] + acc[1]) + (acc[2] + acc[3]);
+        NAME(store_upto)(to + j, NAME(load_upto)(to + j, left) + sum, left);
     }
 }
 

@@ -91,15 +91,23 @@ INLINE void NAME(rows_body)(const int height, const int vectors, const T *const 
     for (ptrdiff_t run = 0; run < runs; run++) {
         const T *row[FC_MAX_ROWS];
         UNROLL for (int i = 0; i < height; i++) row[i] = rows[i];
-        /* no other counter than `at`: pointers of all rows are to stay in registers */
-        for (ptrdiff_t at = 0; at != length * step; at += step) {
-            vec column[FC_MAX_VECTORS];
-            UNROLL for (int v = 0; v < vectors; v++) column[v] = NAME(load)(b + v * VL);
-            UNROLL for (int i = 0; i < height; i++) {
-                const vec weight = NAME(broadcast)(row[i][at]);
-                UNROLL for (int v = 0; v < vectors; v++) acc[i][v] += weight * column[v];
+        ptrdiff_t at = 0;
+        for (ptrdiff_t left = length; left > 0; left -= VL) {
+            if (epilogue->ahead) { /* a line of each row */
+                UNROLL for (int i = 0; i < height; i++)
+                    __builtin_prefetch(row[i] + at + epilogue->ahead, 0, 2);
             }
-            b += vectors * VL;
+            /* no other counter than `at`: pointers of all rows are to stay in registers */
+            const ptrdiff_t end = at + (left < VL ? left : VL) * step;
+            for (; at != end; at += step) {
+                vec column[FC_MAX_VECTORS];
+                UNROLL for (int v = 0; v < vectors; v++) column[v] = NAME(load)(b + v * VL);
+                UNROLL for (int i = 0; i < height; i++) {
+                    const vec weight = NAME(broadcast)(row[i][at]);
+                    UNROLL for (int v = 0; v < vectors; v++) acc[i][v] += weight * column[v];
+                }
+                b += vectors * VL;
+            }
         }
         rows += height;
     }
