@@ -9,4 +9,6 @@
 #include "spread.h"
 #include "winograd.h"
 #include "shares.h"
+#include "gather.h"
+#include "means.h"
 #include "update.h"

@@ -101,6 +101,7 @@
      .sum_windows = NAME(sum_windows),                                                             \
      .divide = NAME(divide),                                                                       \
      .spread = NAME(spread),                                                                       \
+     .spread_means = VECTOR_BYTES > 16 ? NAME(spread_means) : NULL,                                \
      .sum_shares = NAME(sum_shares),                                                               \
      .share_windows = NAME(share_windows),                                                         \
      .share_pairs = NAME(share_pairs),                                                             \
@@ -113,7 +114,8 @@
      .fold = NAME(fold),                                                                           \
      .max_windows = NAME(max_windows),                                                             \
      .max_codes = NAME(max_codes),                                                                 \
-     .scatter_indices = NAME(scatter_indices)}
+     .scatter_indices = NAME(scatter_indices),                                                     \
+     .gather_indices = GATHER}
 
 #define NAME(name) name##_f32
 #define T float
@@ -124,7 +126,9 @@
 #include "conv_kernels.h"
 #include "maximum.h"
 static const fc_kernels kernels_f32 = KERNELS;
+#define GATHER (VECTOR_BYTES > 16 ? NAME(gather_indices) : NULL)
 static const fc_max_kernels max_f32 = MAX_KERNELS;
+#undef GATHER
 #include "next_dtype.h"
 
 #define NAME(name) name##_f64
@@ -136,7 +140,9 @@ static const fc_max_kernels max_f32 = MAX_KERNELS;
 #include "conv_kernels.h"
 #include "maximum.h"
 static const fc_kernels kernels_f64 = KERNELS;
+#define GATHER (VECTOR_BYTES > 16 ? NAME(gather_indices) : NULL)
 static const fc_max_kernels max_f64 = MAX_KERNELS;
+#undef GATHER
 #include "next_dtype.h"
 
 #undef FLOATS_ALONE /* what makes fractions */
@@ -150,9 +156,12 @@ static const fc_max_kernels max_f64 = MAX_KERNELS;
 #include "conv_kernels.h"
 #include "maximum.h"
 static const fc_kernels kernels_i64 = KERNELS;
+#define GATHER (VECTOR_BYTES > 16 ? NAME(gather_indices) : NULL)
 static const fc_max_kernels max_i64 = MAX_KERNELS;
+#undef GATHER
 #include "next_dtype.h"
 
+#define GATHER NULL
 #define NAME(name) name##_i8
 #define T int8_t
 #define SUM_T uint8_t
