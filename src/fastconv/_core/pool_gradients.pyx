@@ -103,8 +103,8 @@ cdef bint sizes_fit(const Gradient *s, Py_ssize_t stride) noexcept nogil:
 
 cdef void guess_windows(Gradient *s) noexcept nogil:
     cdef const Geometry *g = &s.geometry
-    if s.maximum.gather_indices == NULL:
-        return
+    if s.maximum.gather_indices == NULL or (s.size == 8 and s.each > 1):
+        return  # vectors of so few channels bring nothing
     if sizes_fit(s, 2):
         guess(s, 2, 2, 0)
         guess(s, 3, 2, 1)

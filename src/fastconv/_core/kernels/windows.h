@@ -349,6 +349,8 @@ INLINE void NAME(windows)(const T *x, const fc_windows *w, const ptrdiff_t step,
             NAME(window_vectors)(x, w, 2, 2, step, step == 2, 0, divisor, out, codes, op);
         else if (kh == 3 && kw == 3 && w->spread == 1 && w->advance == step * w->row)
             NAME(window_vectors)(x, w, 3, 3, step, step == 2, step, divisor, out, codes, op);
+        else if (kh == 3 && kw == 3 && step == 1)
+            NAME(window_vectors)(x, w, 3, 3, step, 0, 0, divisor, out, codes, op);
         else if (kw == 3 && dense)
             NAME(window_vectors)(x, w, kh, 3, step, 1, 0, divisor, out, codes, op);
         else
