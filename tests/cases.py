@@ -303,6 +303,10 @@ POOL_CASES = (
     PoolCase("dilation_ceil", (1, 3, 13, 12), (2, 3), 2, 1, (3, 2), True),
     PoolCase("dilation_uncounted", (1, 3, 13, 12), (2, 3), 2, (0, 1), (3, 2), True, False),
     PoolCase("tall", (1, 2, 300, 5), 3, 2, 1),
+    # planes of several blocks
+    PoolCase("2x2_s2_blocks", (1, 3, 90, 37), 2),
+    PoolCase("3x3_s2_blocks", (1, 3, 90, 40), 3, 2, 1),
+    PoolCase("3x3_s1_blocks", (1, 3, 70, 50), 3, 1, 1),
     PoolCase("global_7x7", (2, 64, 7, 7), 7),
     # as many taps as a byte has numbers for, and one more
     PoolCase("15x17_s6", (1, 3, 22, 30), (15, 17), 6, (2, 4)),

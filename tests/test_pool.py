@@ -40,6 +40,32 @@ def test_max_pool2d(isa, case, dtype, data_format):
     assert_same(grad, copies[1])
 
 
+NEAR = [case for case in POOL_CASES if case.name.startswith(("2x2_s", "3x3_s1", "3x3_s2"))]
+
+
+@cases(NEAR)
+@every(dtype=["float32", "float64", "int64"])
+@formats
+def test_max_pool2d_grad_x_of_any_indices(isa, case, dtype, data_format):
+    """Some or all of the indices are outside of the windows that their sizes are those of."""
+    problem = pool_problem(case, dtype)
+    grad = images_in(data_format, problem.grad)
+    shape = images_in(data_format, problem.x).shape
+    rng, pixels = generator(case.name), case.x[2] * case.x[3]
+    keywords = {"data_format": data_format}
+    for share in (0.001, 1.0):
+        indices = images_in(data_format, problem.maximum_and_indices[1]).copy()
+        some = rng.random(indices.shape) < share
+        some.flat[rng.integers(some.size)] = True
+        indices[some] = rng.integers(0, pixels, indices.shape)[some]
+        want = reference.max_pool2d_grad_x(grad, indices, shape, **keywords)
+        assert_close(fc.max_pool2d_grad_x(grad, indices, shape, **keywords), want, dtype)
+        for wrong in (pixels, -1, 1 << 32, -(1 << 32)):
+            indices.flat[-1] = wrong if wrong in (pixels, -1) else indices.flat[-1] + wrong
+            with pytest.raises(ValueError, match="indices"):
+                fc.max_pool2d_grad_x(grad, indices, shape, **keywords)
+
+
 @cases(POOL_CASES)
 @every(dtype=[*FLOATS, "int64", "uint8"])
 @formats

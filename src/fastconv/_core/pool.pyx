@@ -47,10 +47,10 @@ cdef const fc_max_kernels *maximum_of(cnp.ndarray array):
                          8: FC_POOL_UINT64}[size])
 
 
-cdef Pool make_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out):
+cdef Pool make_pool(const Geometry *geometry, cnp.ndarray x, cnp.ndarray out):
     cdef Pool s
     cdef Geometry *g = &s.geometry
-    g[0] = (<const Geometry *> cnp.PyArray_DATA(numbers))[0]
+    g[0] = geometry[0]
     s.maximum = NULL
     s.average = NULL
     s.x, s.out = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
@@ -87,7 +87,7 @@ cpdef max_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, indices, cod
 
     With relu the code of a maximum that is not above 0 is FC_NO_TAP.
     """
-    cdef Pool s = make_pool(numbers, x, out)
+    cdef Pool s = make_pool(<const Geometry *> cnp.PyArray_DATA(numbers), x, out)
     cdef const Geometry *g = &s.geometry
     s.maximum = maximum_of(x)
     s.relu = relu
@@ -112,6 +112,10 @@ cpdef max_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, indices, cod
 
 cpdef avg_pool(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray out, int threads):
     """Fill out with the means."""
-    cdef Pool s = make_pool(numbers, x, out)
+    average_of(<const Geometry *> cnp.PyArray_DATA(numbers), x, out, threads)
+
+
+cdef average_of(const Geometry *geometry, cnp.ndarray x, cnp.ndarray out, int threads):
+    cdef Pool s = make_pool(geometry, x, out)
     s.average = kernels_of(x)
     values(&s, threads)

@@ -1,11 +1,15 @@
 """Gradients of pools: every element of grad is added where its maximum was, or to its window.
 
 Of a max pool a plane of the image, or an image whose channels come last, is one piece of work: what
-is added to the same pixel is added in one thread, in the order of the outputs.
+is added to the same pixel is added in one thread, in the order of the outputs. Only indices tell where
+windows were, but the sizes have it whether their stride may have been 1 or 2; then each pixel looks for
+its outputs among those around it. Where that doesn't find all of them they are added one by one.
 
-Of an average pool a row of the image is: the means of those rows of outputs that reach it are
-summed, and the sums then over the columns that reach each pixel. Windows too wide for that, and
-pixels of too many channels, are added output by output, as maxima are.
+Of an average pool at stride 1 whose windows all count alike the gradient is an average pool of grad;
+at stride 2 a plane is a piece of work, too, if windows are small. Of others a row of the image is: the
+means of those rows of outputs that reach it are summed, and the sums then over the columns that reach
+each pixel. Windows too wide for that, and pixels of too many channels, are added output by output, as
+maxima are.
 """
 
 from libc.stdint cimport int64_t
@@ -14,11 +18,13 @@ from libc.string cimport memset
 cimport numpy as cnp
 
 from fastconv._core.conv cimport kernels_of
-from fastconv._core.pool cimport maximum_of
+from fastconv._core.pool cimport average_of, maximum_of
 from fastconv._core.problem cimport floor_div, larger, round_up, share, smaller
 from fastconv._core.runtime cimport (
     FC_SLACK,
     FC_SPREAD,
+    fc_gather,
+    fc_gather_elements,
     fc_kernels,
     fc_max_kernels,
     fc_spread,
@@ -56,6 +62,8 @@ cdef struct Gradient:
     Py_ssize_t tasks
     Py_ssize_t columns, sums           # of a piece of a row: its columns, what they are sums of
     Py_ssize_t *wrong                  # a task's number of indices out of range
+    int guesses                        # what windows the indices may be of, the likeliest first
+    fc_gather guess[3]
 
 
 cdef Gradient make_gradient(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out):
@@ -67,6 +75,7 @@ cdef Gradient make_gradient(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray o
     s.grad, s.out = cnp.PyArray_BYTES(grad), cnp.PyArray_BYTES(out)
     s.indices = NULL
     s.wrong = NULL
+    s.guesses = 0
     s.size = cnp.PyArray_ITEMSIZE(grad)
     s.planes = g.samples if g.channels_last else g.samples * g.channels
     s.each = g.channels if g.channels_last else 1
@@ -83,17 +92,60 @@ cdef char *cleared_plane(const Gradient *s, Py_ssize_t plane) noexcept nogil:
 
 # ---------------------------------------------------------------------------------- maximum
 
+cdef bint sizes_fit(const Gradient *s, Py_ssize_t stride) noexcept nogil:
+    # whether rows and columns may be those of windows of up to 3 that are `stride` apart, and there
+    # is workspace for rows as long as that
+    cdef const Geometry *g = &s.geometry
+    return (-2 <= g.height - stride * g.out_h <= 2 and -2 <= g.width - stride * g.out_w <= 2
+            and g.out_w >= 4 and g.height > 1 and g.width * s.each <= PIECE
+            and g.height * g.width * s.each < 1 << 30)
+
+
+cdef void guess_windows(Gradient *s) noexcept nogil:
+    cdef const Geometry *g = &s.geometry
+    if s.maximum.gather_indices == NULL or (s.size == 8 and s.each > 1):
+        return  # vectors of so few channels bring nothing
+    if sizes_fit(s, 2):
+        guess(s, 2, 2, 0)
+        guess(s, 3, 2, 1)
+        guess(s, 3, 2, 0)
+    elif (sizes_fit(s, 1) and g.out_h <= g.height and g.out_w <= g.width
+          and (g.out_h == g.height) == (g.out_w == g.width)):
+        guess(s, 3, 1, g.out_h == g.height)
+
+
+cdef void guess(Gradient *s, Py_ssize_t kernel, Py_ssize_t stride, Py_ssize_t pad) noexcept nogil:
+    cdef const Geometry *g = &s.geometry
+    cdef fc_gather *windows = &s.guess[s.guesses]
+    windows.height, windows.width, windows.channels = g.height, g.width, s.each
+    windows.out_h, windows.out_w = g.out_h, g.out_w
+    windows.kernel, windows.stride, windows.pad = kernel, stride, pad
+    s.guesses += 1
+
+
+cdef Py_ssize_t gather_bytes(const Gradient *s) noexcept nogil:
+    if s.guesses == 0:
+        return 0
+    return fc_gather_elements(&s.guess[0]) * s.size
+
+
 cdef void maximum_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    # grad_x[indices] += grad
+    # grad_x[indices] += grad, as long as a guess is right
     cdef const Gradient *s = <const Gradient *> context
     cdef const Geometry *g = &s.geometry
     cdef Py_ssize_t pixels = g.out_h * g.out_w, size = g.height * g.width
-    cdef Py_ssize_t first = share(s.planes, s.tasks, task)
+    cdef Py_ssize_t plane = share(s.planes, s.tasks, task)
     cdef Py_ssize_t stop = share(s.planes, s.tasks, task + 1)
-    cdef Py_ssize_t at = first * pixels * s.each
-    s.wrong[task] = s.maximum.scatter_indices(s.grad + at * s.size, s.indices + at, stop - first,
+    cdef Py_ssize_t at = plane * pixels * s.each
+    cdef int k
+    for k in range(s.guesses):
+        plane += s.maximum.gather_indices(s.grad + at * s.size, s.indices + at, stop - plane,
+                                          &s.guess[k], workspace,
+                                          s.out + plane * size * s.each * s.size)
+        at = plane * pixels * s.each
+    s.wrong[task] = s.maximum.scatter_indices(s.grad + at * s.size, s.indices + at, stop - plane,
                                               pixels, s.each, size,
-                                              s.out + first * size * s.each * s.size)
+                                              s.out + plane * size * s.each * s.size)
 
 
 # ---------------------------------------------------------------------------------- average
@@ -118,6 +170,44 @@ cdef Line find_line(const Geometry *g, Py_ssize_t line) noexcept nogil:
                 found.step = i - found.first
             found.count += 1
     return found
+
+
+cdef bint equal_outputs(const Geometry *g) noexcept nogil:
+    # whether all windows count all their taps
+    return (equal_columns(g) and rows_counted(g, 0) == g.kernel_h
+            and rows_counted(g, g.out_h - 1) == g.kernel_h)
+
+
+cdef Geometry flip(const Geometry *g) noexcept nogil:
+    # at stride 1 the outputs that have a pixel in their windows are a window, too
+    cdef Geometry f = g[0]
+    f.height, f.width, f.out_h, f.out_w = g.out_h, g.out_w, g.height, g.width
+    f.pad_top, f.pad_left = g.kernel_h - 1 - g.pad_top, g.kernel_w - 1 - g.pad_left
+    f.pad_bottom = g.height + g.kernel_h - 1 - f.pad_top - g.out_h
+    f.pad_right = g.width + g.kernel_w - 1 - f.pad_left - g.out_w
+    f.counts_pads = True
+    return f
+
+
+cdef bint means_fit(Gradient *s) noexcept nogil:
+    cdef const Geometry *g = &s.geometry
+    if (g.kernel_h != g.kernel_w or not 2 <= g.kernel_h <= 3 or g.stride_h != 2 or g.stride_w != 2
+            or g.dilation_h != 1 or g.dilation_w != 1 or g.pad_top != g.pad_left
+            or g.pad_top > g.kernel_h - 2 or s.average.spread_means == NULL
+            or not sizes_fit(s, 2)):
+        return False
+    guess(s, g.kernel_h, 2, g.pad_top)
+    return True
+
+
+cdef void average_planes_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
+    cdef const Gradient *s = <const Gradient *> context
+    cdef const Geometry *g = &s.geometry
+    cdef Py_ssize_t first = share(s.planes, s.tasks, task), each = s.each * s.size
+    s.average.spread_means(s.grad + first * g.out_h * g.out_w * each,
+                           share(s.planes, s.tasks, task + 1) - first, &s.guess[0],
+                           g.kernel_h * g.kernel_w, workspace,
+                           s.out + first * g.height * g.width * each)
 
 
 cdef bint rows_fit(const Gradient *s) noexcept nogil:
@@ -281,7 +371,8 @@ def max_pool_grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray indices, 
     if s.wrong == NULL:
         raise MemoryError("no memory for the workspace of a pool")
     try:
-        run(&s.geometry, maximum_task, &s, &s.tasks, s.planes, threads, 0)
+        guess_windows(&s)
+        run(&s.geometry, maximum_task, &s, &s.tasks, s.planes, threads, gather_bytes(&s))
         for task in range(s.tasks):
             wrong += s.wrong[task]
     finally:
@@ -293,8 +384,14 @@ cpdef avg_pool_grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, in
     """Fill out with the gradient for the image."""
     cdef Gradient s = make_gradient(numbers, grad, out)
     cdef const Geometry *g = &s.geometry
+    cdef Geometry flipped
     s.average = kernels_of(grad)
-    if rows_fit(&s):
+    if equal_outputs(g) and g.stride_h == g.stride_w == g.dilation_h == g.dilation_w == 1:
+        flipped = flip(g)
+        average_of(&flipped, grad, out, threads)
+    elif equal_outputs(g) and means_fit(&s):
+        run(g, average_planes_task, &s, &s.tasks, s.planes, threads, gather_bytes(&s))
+    elif rows_fit(&s):
         run(g, average_rows_task, &s, &s.tasks, s.planes * g.height, threads,
             2 * (round_up(s.sums * s.size, 64) + 2 * FC_SLACK))
     elif g.channels_last:

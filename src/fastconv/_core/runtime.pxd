@@ -56,6 +56,11 @@ cdef extern from "kernels/kernels.h" nogil:
         const uint8_t *codes
         Py_ssize_t tap
 
+    ctypedef struct fc_gather:
+        Py_ssize_t height, width, channels, out_h, out_w, kernel, stride, pad
+
+    Py_ssize_t fc_gather_elements(const fc_gather *)
+
     ctypedef struct fc_weights:
         void *w
         const void *g
@@ -120,6 +125,8 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*sum_windows)(const void *, const fc_windows *, Py_ssize_t, void *) noexcept nogil
         void (*divide)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
         void (*spread)(const void *, const fc_spread *, void *) noexcept nogil
+        void (*spread_means)(const void *, Py_ssize_t, const fc_gather *, Py_ssize_t, void *,
+                             void *) noexcept nogil
         void (*winograd_weights)(const void *, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
         void (*winograd_input)(const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *,
                                Py_ssize_t) noexcept nogil
@@ -156,6 +163,8 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*max_codes)(const void *, const fc_windows *, void *, uint8_t *) noexcept nogil
         Py_ssize_t (*scatter_indices)(const void *, const int64_t *, Py_ssize_t, Py_ssize_t,
                                       Py_ssize_t, Py_ssize_t, void *) noexcept nogil
+        Py_ssize_t (*gather_indices)(const void *, const int64_t *, Py_ssize_t, const fc_gather *,
+                                     void *, void *) noexcept nogil
 
     ctypedef struct fc_isa:
         const char *name

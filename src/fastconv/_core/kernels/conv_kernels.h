@@ -10,4 +10,6 @@
 #include "winograd.h"
 #include "strips.h"
 #include "shares.h"
+#include "gather.h"
+#include "means.h"
 #include "update.h"

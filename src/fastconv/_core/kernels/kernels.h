@@ -67,6 +67,29 @@ typedef struct {
     ptrdiff_t tap;
 } fc_share;
 
+/* Where the indices of a max pool are thought to be, see gather.h; kernel, stride and pad are those of
+ * rows and of columns.  out_h and out_w times the stride differ from the image by 2 at most, and out_w
+ * is 4 or more. */
+typedef struct {
+    ptrdiff_t height, width, channels, out_h, out_w, kernel, stride, pad;
+} fc_gather;
+
+/* its workspace in elements: those of a block of the image, and of outputs that it asks */
+static inline ptrdiff_t fc_gather_block(const fc_gather *g) {
+    const ptrdiff_t rows = g->stride == 1 ? 4 : 1, row = rows * g->width * g->channels;
+    return ((row > 2048 ? row : 2048) + FC_MAX_LANES) / FC_MAX_LANES * FC_MAX_LANES;
+}
+static inline ptrdiff_t fc_gather_margin(const fc_gather *g) {
+    return 3 * (g->channels + FC_MAX_LANES);
+}
+static inline ptrdiff_t fc_gather_pitch(const fc_gather *g) {
+    return fc_gather_block(g) + (2 * g->out_w + 4) * g->channels + 6 * FC_MAX_LANES;
+}
+static inline ptrdiff_t fc_gather_elements(const fc_gather *g) {
+    const ptrdiff_t row = g->out_w * g->channels + 2 * fc_gather_margin(g);
+    return fc_gather_block(g) + 2 * (g->stride == 1 ? fc_gather_pitch(g) : row) + 2 * FC_MAX_LANES;
+}
+
 /* The weights that an optimizer changes, their gradient, and its slots: NULL what its rule lacks. */
 typedef struct {
     void *w;
@@ -165,6 +188,10 @@ typedef struct {
      * outputs j; reads up to two vectors past the last of them */
     void (*spread)(const void *from, const fc_spread *row, void *to);
 
+    /* the same of whole planes, see means.h; NULL without vectors of some lanes */
+    void (*spread_means)(const void *grad, ptrdiff_t planes, const fc_gather *geometry,
+                         ptrdiff_t divisor, void *workspace, void *to);
+
     /* F(4x4, 3x3), see winograd.h; position p = 0..35 is `plane` elements after the one before, and
      * all but `winograd_output` write whole vectors.  NULL for integers.
      * One channel's weights for a vector of filters, tap 3 * row + column at taps[. * step] */
@@ -259,6 +286,10 @@ typedef struct {
      * and leaves those out */
     ptrdiff_t (*scatter_indices)(const void *grad, const int64_t *index, ptrdiff_t planes,
                                  ptrdiff_t count, ptrdiff_t channels, ptrdiff_t size, void *to);
+    /* the same of indices that are near, see gather.h; returns of how many planes they all were: the
+     * next one's `to` holds anything.  NULL for dtypes without vectors */
+    ptrdiff_t (*gather_indices)(const void *grad, const int64_t *index, ptrdiff_t planes,
+                                const fc_gather *geometry, void *workspace, void *to);
 } fc_max_kernels;
 
 /* What one unit, compiled for one ISA, offers. */

@@ -119,6 +119,7 @@ extern const fc_max_kernels OF_ISA(max_f32), OF_ISA(max_f64), OF_ISA(max_i64);
      .sum_windows = NAME(sum_windows),                                                             \
      .divide = NAME(divide),                                                                       \
      .spread = NAME(spread),                                                                       \
+     .spread_means = VECTOR_BYTES > 16 ? NAME(spread_means) : NULL,                                \
      .sum_shares = NAME(sum_shares),                                                               \
      .share_windows = NAME(share_windows),                                                         \
      .share_pairs = NAME(share_pairs),                                                             \
@@ -131,7 +132,9 @@ extern const fc_max_kernels OF_ISA(max_f32), OF_ISA(max_f64), OF_ISA(max_i64);
      .fold = NAME(fold),                                                                           \
      .max_windows = NAME(max_windows),                                                             \
      .max_codes = NAME(max_codes),                                                                 \
-     .scatter_indices = NAME(scatter_indices)}
+     .scatter_indices = NAME(scatter_indices),                                                     \
+     .gather_indices = GATHER}
+#define GATHER (VECTOR_BYTES > 16 ? NAME(gather_indices) : NULL)
 
 #if PARTS & FLOAT32
 #define NAME(name) name##_f32
@@ -178,6 +181,8 @@ const fc_max_kernels OF_ISA(max_i64) = MAX_KERNELS;
 #endif
 
 #if PARTS & INTEGERS
+#undef GATHER
+#define GATHER NULL
 #define NAME(name) name##_i8
 #define T int8_t
 #define SUM_T uint8_t
