@@ -39,7 +39,7 @@ from fastconv._core.runtime cimport (
     parallel_for,
     plain_epilogue,
 )
-from fastconv._core.winograd cimport compute_again
+from fastconv._core.winograd cimport compute_again, mark
 from fastconv._core.winograd_tiles cimport off_pages
 
 cdef extern from *:
@@ -478,7 +478,7 @@ cdef void strips_unit(const Strips *s, Py_ssize_t unit, const Py_ssize_t *offset
             multiply_tiles(s, group, tile, after, start, stop, ceil_div(stop - start, lanes), v,
                            offsets, out, m)
             if not write_strips(s, group, tile, after, start, stop, out, m):
-                s.wild[n] = 1
+                mark(s.wild + n)
 
 
 cdef void strips_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:

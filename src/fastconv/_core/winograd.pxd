@@ -1,5 +1,11 @@
 from fastconv._core.problem cimport Problem
 
+cdef extern from *:
+    """
+    static inline void mark(char *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
+    """
+    void mark(char *flag) nogil  # tasks of one image may do so at once
+
 cdef int run_winograd(const Problem *problem) noexcept nogil
 cdef Py_ssize_t winograd_bytes(const Problem *problem) noexcept nogil
 cdef int pack_winograd(const Problem *problem, char *to) noexcept nogil

@@ -57,12 +57,6 @@ from fastconv._core.winograd_tiles cimport (
     tap_of,
 )
 
-cdef extern from *:
-    """
-    static inline void mark(char *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
-    """
-    void mark(char *flag) nogil  # tasks of one image may do so at once
-
 cdef enum:
     GATHERED = FC_MAX_LANES     # channels whose weights are gathered at a time
     BLOCK_BYTES = 9 << 17       # of the V and the products of one piece of channels, and panel
