@@ -9,7 +9,7 @@ import fastconv as fc
 from fastconv import plan, reference
 from fastconv.geometry import conv_geometry
 
-SHAPES = {  # x, filters, kernel, keywords: parts of 2, 3, 4 and 5 taps, with single ones and without
+SHAPES = {  # x, filters, kernel, keywords: parts of 2 to 5 taps, with single ones and without
     "2 taps": ((2, 6, 19, 22), 9, (3, 2), {"padding": 1}),
     "2 taps and one": ((2, 6, 29, 30), 9, (3, 3), {"padding": 1, "stride": 2}),
     "3 taps": ((3, 3, 45, 45), 32, (6, 6), {}),

@@ -13,7 +13,7 @@ SHAPES = {  # x, filters, kernel, keywords
     "one block": ((2, 24, 14, 15), 40, (3, 3), {"padding": 1}),
     "weights of its own": ((3, 136, 9, 12), 130, (3, 3), {"padding": 1}),
     "many blocks": ((2, 16, 40, 44), 32, (3, 3), {"padding": 1}),
-    "four parts": ((2, 20, 21, 19), 33, (5, 6), {"padding": ((2, 2), (2, 3))}),
+    "four parts": ((2, 48, 21, 19), 64, (5, 6), {"padding": ((2, 2), (2, 3))}),
     "dilated": ((2, 70, 17, 26), 24, (3, 3), {"padding": (2, 3), "dilation": (2, 3)}),
     "dilated more": ((1, 16, 30, 31), 17, (5, 5), {"padding": (4, 8), "dilation": (2, 4)}),
 }

@@ -176,7 +176,7 @@ def shuffles_cost(geometry: ConvGeometry, gradient: bool) -> float:
     s = sums_of(geometry, gradient)
     pixels = s.out[0] * s.out[1] * s.phases
     inside = geometry.out_h * geometry.out_w if gradient else geometry.height * geometry.width
-    return (96 * s.filters * pixels + 16 * s.channels * inside) / LANES
+    return (80 * s.filters * pixels + 16 * s.channels * inside) / LANES
 
 
 def rows_cost(geometry: ConvGeometry, gradient: bool) -> float:
