@@ -44,19 +44,17 @@ from fastconv._core.winograd_tiles cimport off_pages
 
 cdef extern from *:
     """
-    static inline void fc_prefetch(const char *first, Py_ssize_t bytes) {
-        for (Py_ssize_t at = 0; at < bytes; at += 64) __builtin_prefetch(first + at, 1);
-    }
+    static inline void fc_prefetch(const char *line) { __builtin_prefetch(line, 1); }
     """
-    void prefetch "fc_prefetch"(const char *first, Py_ssize_t bytes) noexcept nogil
+    void prefetch "fc_prefetch"(const char *line) noexcept nogil
 
 cdef enum:
     STRIP = 4                   # outputs
     MOST_TAPS = 5               # of a part
     MOST_PARTS = 32             # of a row of the kernel, and single taps
     V_BYTES = 5 << 17           # of a band, in the second-level cache
-    SLAB_BYTES = 3 << 13 << 13        # of a position of some strips, in the first
-    M_BYTES = 1 << 18 << 13           # of the products of these
+    SLAB_BYTES = 5 << 13        # of a position of V and the products of some strips, in the first
+    M_BYTES = 1 << 18           # of the products of all tiles of these, in the second
     LINE = 64                   # of the cache
 
 
@@ -314,9 +312,22 @@ cdef void list_offsets(const Strips *s, Py_ssize_t parts, Py_ssize_t *offsets) n
 
 # --------------------------------------------------------------------------------- products
 
+# Lines that are written when products are done, asked for a few at a time meanwhile.
+cdef struct Ahead:
+    const char *out
+    Py_ssize_t pitch, row, lines, done      # bytes from filter to filter; lines of one, and of all
+
+
+cdef inline void ask(Ahead *a, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t stop = smaller(a.lines, a.done + count)
+    while a.done < stop:
+        prefetch(a.out + a.done // a.row * a.pitch + a.done % a.row * LINE)
+        a.done += 1
+
+
 cdef void multiply(const Strips *s, Py_ssize_t depth, const char *u, Py_ssize_t height,
                    const char *v, const Py_ssize_t *offsets, Py_ssize_t vectors,
-                   char *m) noexcept nogil:
+                   char *m, Ahead *ahead) noexcept nogil:
     # m[filter][strip] = sum_k u[k][filter] * v[offsets[k] + strip] of one position, panel by panel
     cdef const Problem *p = s.problem
     cdef Py_ssize_t size = p.kernels.itemsize, lanes = p.kernels.lanes, i, wide, block, k0, k1
@@ -330,6 +341,7 @@ cdef void multiply(const Strips *s, Py_ssize_t depth, const char *u, Py_ssize_t 
         for i in range(panels):
             first = share(vectors, panels, i)
             wide = share(vectors, panels, i + 1) - first
+            ask(ahead, ceil_div(ahead.lines, s.positions * panels))
             p.kernels.taps[height][wide](
                 u + k0 * height * size, k1 - k0, v + first * lanes * size, offsets + k0,
                 m + first * lanes * size, vectors * lanes, wide * lanes, &e)
@@ -360,17 +372,18 @@ cdef inline Py_ssize_t height_of(const Strips *s, Py_ssize_t tile) noexcept nogi
     return tile_start(&s.blocking, tile + 1) - tile_start(&s.blocking, tile)
 
 
-cdef void prefetch_share(const Strips *s, const char *out, Py_ssize_t height, Py_ssize_t start,
-                         Py_ssize_t stop, Py_ssize_t count, Py_ssize_t index) noexcept nogil:
-    # some of the lines that are written when the products are done
+cdef inline Ahead lines_of(const Strips *s, Py_ssize_t height, Py_ssize_t start, Py_ssize_t stop,
+                           const char *out) noexcept nogil:
+    # those that a tile's outputs fill, if a filter's are neighbours
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, low, high, i
-    if p.out_column != 1 or p.out_row != p.out_w:
-        return
+    cdef Py_ssize_t size = p.kernels.itemsize, low, high
+    cdef Ahead a
     low = start // s.strips * p.out_row + start % s.strips * STRIP
     high = stop // s.strips * p.out_row + stop % s.strips * STRIP
-    for i in range(share(height, count, index), share(height, count, smaller(count, index + 1))):
-        prefetch(out + (i * p.out_filter + low) * size, (high - low) * size)
+    a.out, a.pitch, a.done = out + low * size, p.out_filter * size, 0
+    a.row = (high - low) * size // LINE if p.out_column == 1 and p.out_row == p.out_w else 0
+    a.lines = height * a.row
+    return a
 
 
 cdef void multiply_tiles(const Strips *s, Py_ssize_t group, Py_ssize_t low, Py_ssize_t high,
@@ -382,21 +395,22 @@ cdef void multiply_tiles(const Strips *s, Py_ssize_t group, Py_ssize_t low, Py_s
     cdef Py_ssize_t size = p.kernels.itemsize, i, tile, height, first, plane
     cdef const char *u
     cdef char *to
+    cdef Ahead ahead
     for i in range(s.positions + (STRIP if s.singles else 0)):
         for tile in range(low, high):
             first, height = tile_start(&s.blocking, tile), height_of(s, tile)
             u = s.packed + (group * p.filters + first) * filter_depth(s) * size
             plane = m_plane(s, height, vectors)
             to = m + (tile - low) * s.m_bytes + i * plane * size
-            prefetch_share(s, out + first * p.out_filter * size, height, start, stop,
-                           s.positions, i)
+            ahead = lines_of(s, height, start, stop, out + first * p.out_filter * size)
+            ahead.done = smaller(ahead.lines, i * ceil_div(ahead.lines, s.positions))
             if i < s.positions:
                 multiply(s, s.depth, u + i * s.depth * height * size, height,
-                         v + (i * s.plane + start) * size, offsets, vectors, to)
+                         v + (i * s.plane + start) * size, offsets, vectors, to, &ahead)
             else:
                 multiply(s, s.single_depth, u + s.positions * s.depth * height * size, height,
                          v + (s.positions * s.plane + (i - s.positions) * s.single_plane
-                              + start) * size, offsets + s.depth, vectors, to)
+                              + start) * size, offsets + s.depth, vectors, to, &ahead)
 
 
 cdef inline Py_ssize_t m_plane(const Strips *s, Py_ssize_t height,
