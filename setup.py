@@ -40,7 +40,8 @@ QUICKER = {(isa, "INTEGERS"): ["-O2", "-ftree-vectorize"] for isa in ("avx2", "a
 MODULES = [
     *("taps", "direct", "panels", "rows", "scatter", "conv"),
     *("depthwise", "depthwise_gradient", "grouped", "planes"),
-    *("winograd_tiles", "winograd", "winograd_gradient", "strips"),
+    *("winograd_tiles", "winograd", "winograd_gradient"),
+    *("strip_tiles", "strips"),
     *("lanes", "dot", "weights", "relu", "pool", "pool_rows", "pool_pixels", "pool_gradients"),
     *("relay", "pool_shares", "recycling", "update", "products", "small", "small_steps"),
     "runtime",  # waits for the kernels, so it is the last

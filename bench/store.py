@@ -13,13 +13,10 @@ Document = dict[str, dict[str, Any]]  # of each part: "machine", and what it mea
 
 
 def load(path: Path) -> Document:
-    """Return the parts of a results file; none if there is no such file."""
+    """Return the parts of a results file; none if there is no such file, or one of another form."""
     if not path.exists():
         return {}
-    parts = json.loads(path.read_text()).get("parts")
-    if parts is None:
-        raise SystemExit(f"{path} is no results file of this version: measure again")
-    return parts
+    return json.loads(path.read_text()).get("parts", {})
 
 
 def put(path: Path, part: str, content: dict[str, Any]) -> None:

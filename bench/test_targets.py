@@ -243,8 +243,7 @@ def test_store_replaces_a_part_and_keeps_the_others(tmp_path):
     assert store.records(store.load(path)) == [row]
     assert store.load(tmp_path / "none.json") == {}
     path.write_text(json.dumps({"machine": {}, "records": []}))
-    with pytest.raises(SystemExit, match="measure again"):
-        store.load(path)
+    assert store.load(path) == {}  # of an earlier version: measured again
 
 
 def test_ratio_of_two_timings():

@@ -36,7 +36,8 @@ from fastconv._core.problem cimport (
 )
 from fastconv._core.rows cimport fits_turned, pack_rows, rows_bytes, run_rows
 from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
-from fastconv._core.strips cimport fits_strips, pack_strips, run_strips, strips_bytes
+from fastconv._core.strip_tiles cimport pack_strips, strips_bytes
+from fastconv._core.strips cimport fits_strips, run_strips
 from fastconv._core.taps cimport pack_taps, taps_bytes
 from fastconv._core.winograd_gradient cimport run_winograd_gradient
 from fastconv._core.winograd cimport pack_winograd, run_winograd, winograd_bytes

@@ -1,15 +1,16 @@
 """Gradients of pools: every element of grad is added where its maximum was, or to its window.
 
-Of a max pool a plane of the image, or an image whose channels come last, is one piece of work: what
-is added to the same pixel is added in one thread, in the order of the outputs. Only indices tell where
-windows were, but the sizes have it whether their stride may have been 1 or 2; then each pixel looks for
-its outputs among those around it. Where that doesn't find all of them they are added one by one.
+Of a max pool a plane of the image, or an image whose channels come last, is one piece of work:
+what is added to the same pixel is added in one thread, in the order of the outputs. Only indices
+tell where windows were, but the sizes have it whether their stride may have been 1 or 2; then each
+pixel looks for its outputs among those around it. Where that doesn't find all of them they are
+added one by one.
 
-Of an average pool at stride 1 whose windows all count alike the gradient is an average pool of grad;
-at stride 2 a plane is a piece of work, too, if windows are small. Of others a row of the image is: the
-means of those rows of outputs that reach it are summed, and the sums then over the columns that reach
-each pixel. Windows too wide for that, and pixels of too many channels, are added output by output, as
-maxima are.
+Of an average pool at stride 1 whose windows all count alike the gradient is an average pool of
+grad; at stride 2 a plane is a piece of work, too, if windows are small. Of others a row of the
+image is: the means of those rows of outputs that reach it are summed, and the sums then over the
+columns that reach each pixel. Windows too wide for that, and pixels of too many channels, are
+added output by output, as maxima are.
 """
 
 from libc.stdint cimport int64_t

@@ -39,6 +39,7 @@ cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, i
     cdef char *memory[MAX_THREADS]
     cdef Py_ssize_t task
     cdef int t, limit = fc_openmp_limit()
+    cdef double speed
     threads = <int> max(1, min(threads, tasks, MAX_THREADS))
     if limit != initial_limit:  # somebody, threadpoolctl say, asks OpenMP for fewer
         threads = min(threads, limit)
@@ -57,7 +58,9 @@ cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, i
         for task in range(tasks):
             function(context, task, memory[0])
     else:
-        fc_judge(fc_run_on_threads(function, context, tasks, threads, memory))
+        speed = fc_run_on_threads(function, context, tasks, threads, memory)
+        if speed > 0:
+            fc_judge(speed)
     for t in range(threads):
         fc_workspace_give(memory[t])
     return 0

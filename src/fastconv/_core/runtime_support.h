@@ -127,7 +127,9 @@ static inline void fc_run_on_pthreads(fc_task function, void *context, ptrdiff_t
 #endif
 
 /* function(context, t, memory[thread]) for every t < tasks; returns how many threads' worth of
- * processor time the tasks got: below 2 of 2 where other processes want the cores */
+ * processor time the tasks got: below 2 of 2 where other processes want the cores.  0 of a loop so
+ * short that a thread that slept may come late to it on any machine: that says nothing. */
+#define FC_SHORT_LOOP 3e-4
 static inline double fc_run_on_threads(fc_task function, void *context, ptrdiff_t tasks,
                                        int threads, char **memory) {
     atomic_store_explicit(&fc_pool_used, 1, memory_order_relaxed);
@@ -146,7 +148,8 @@ static inline double fc_run_on_threads(fc_task function, void *context, ptrdiff_
             function(context, task, mine);
         worked += fc_seconds(CLOCK_THREAD_CPUTIME_ID) - begin;
     }
-    return worked / (fc_seconds(CLOCK_MONOTONIC) - start);
+    const double passed = fc_seconds(CLOCK_MONOTONIC) - start;
+    return passed < FC_SHORT_LOOP ? 0 : worked / passed;
 #else
     for (ptrdiff_t task = 0; task < tasks; task++)
         function(context, task, memory[0]);

@@ -1,30 +1,22 @@
-"""Convolution by minimal filtering along rows, F(4, r): kernels/strips.h.
+"""Convolution by minimal filtering along rows, F(4, r): kernels/strips.h, strip_tiles.pxd.
 
     out[f, i, 4 t + .] = A' [ sum_{c, row, part} U[position, f, c, row, part]
                               * V[position, c, part, i * stride + row, t] ]
 
-A strip is four neighbouring outputs of a row.  The columns of a kernel are split by the phases of
-the stride, and those of a phase into parts of r taps; a tap that is left over is a single one, of
-which each output takes a product of its own.  A band of rows is transformed once, V; then, for a
-tile of filters and some panels of strips, all positions are multiplied by the taps kernel and
-transformed back.  So it is `direct` with fewer products, where channels are too few for tiles of
-two dimensions, or a stride is in the way.
+A band of rows is transformed once, V; then, for some panels of strips, all positions are multiplied
+by the taps kernel, a tile of filters at a time, and transformed back.  So it is `direct` with fewer
+products, where channels are too few for tiles of two dimensions, or a stride is in the way.
 
 What is not finite would spread over a strip: such an image is computed again, without them.
 """
 
 from libc.string cimport memset
 
-from fastconv._core.packing cimport PARALLEL_BYTES, give_packed, take_packed
+from fastconv._core.packing cimport give_packed, take_packed
 from fastconv._core.problem cimport (
-    Blocking,
     Problem,
-    after_inside,
     ceil_div,
-    common_divisor,
-    first_inside,
     larger,
-    make_blocking,
     round_up,
     share,
     smaller,
@@ -39,6 +31,20 @@ from fastconv._core.runtime cimport (
     parallel_for,
     plain_epilogue,
 )
+from fastconv._core.strip_tiles cimport (
+    LINE,
+    MOST_PARTS,
+    STRIP,
+    Strips,
+    bytes_of_rows,
+    cut_image,
+    cut_kernel,
+    filter_depth,
+    list_offsets,
+    make_v,
+    pack_strips,
+    strips_bytes,
+)
 from fastconv._core.winograd cimport compute_again, mark
 from fastconv._core.winograd_tiles cimport off_pages
 
@@ -49,265 +55,9 @@ cdef extern from *:
     void prefetch "fc_prefetch"(const char *line) noexcept nogil
 
 cdef enum:
-    STRIP = 4                   # outputs
-    MOST_TAPS = 5               # of a part
-    MOST_PARTS = 32             # of a row of the kernel, and single taps
     V_BYTES = 5 << 17           # of a band, in the second-level cache
     SLAB_BYTES = 5 << 13        # of a position of V and the products of some strips, in the first
     M_BYTES = 1 << 18           # of the products of all tiles of these, in the second
-    LINE = 64                   # of the cache
-
-
-# Some taps of a row of the kernel: phase `phase` of the columns, its tap `first` and the next ones.
-cdef struct Part:
-    Py_ssize_t phase, first, taps
-
-
-cdef struct Strips:
-    const Problem *problem
-    const char *packed
-    char *wild                              # a byte an image: whether something is not finite
-    Blocking blocking                       # of the filters, and the vectors of a panel
-    Py_ssize_t taps, positions              # of a part
-    Py_ssize_t parts, singles
-    Part part[MOST_PARTS]                   # those of several taps, then the single ones
-    Py_ssize_t depth, single_depth          # of the sums
-    Py_ssize_t strips, rows, bands          # strips of a row; rows of a band
-    Py_ssize_t phases_h, shift_h, held_rows  # rows of the image that a band reads, of a phase
-    Py_ssize_t band_rows                    # of all of them, and those between
-    Py_ssize_t part_rows                    # of all phases
-    Py_ssize_t plane, single_plane          # elements from position to position in V,
-    Py_ssize_t gap, single_gap              # behind the last row of it
-    Py_ssize_t columns                      # of a phase of a row, in fours
-    Py_ssize_t group_strips, tiles_each     # whose products are held at a time
-    Py_ssize_t lines_bytes, split_bytes, v_bytes, m_bytes, held_bytes, offsets_bytes
-    Py_ssize_t tile_parts, units, tasks
-
-
-# ---------------------------------------------------------------------------------- the kernel
-
-cdef inline Py_ssize_t taps_of_phase(const Problem *p, Py_ssize_t phase) noexcept nogil:
-    return ceil_div(p.kernel_w - phase, p.stride_w)
-
-
-cdef Py_ssize_t count_products(const Problem *p, Py_ssize_t taps) noexcept nogil:
-    # for a strip, a channel and a row of the kernel
-    cdef Py_ssize_t phase, there, products = 0
-    for phase in range(smaller(p.stride_w, p.kernel_w)):
-        there = taps_of_phase(p, phase)
-        products += there // taps * (taps + STRIP - 1)
-        if there % taps:
-            products += STRIP if there % taps == 1 else taps + STRIP - 1
-    return products
-
-
-cdef void cut_kernel(Strips *s, const Problem *p) noexcept nogil:
-    # the parts with the fewest products; shorter ones, whose error is smaller, if they are as few
-    cdef Py_ssize_t taps, phase, there, first, pass_
-    cdef Part *part = s.part
-    s.problem = p
-    s.taps = 2
-    for taps in range(3, MOST_TAPS + 1):
-        if count_products(p, taps) < count_products(p, s.taps):
-            s.taps = taps
-    s.positions = s.taps + STRIP - 1
-    s.parts = s.singles = 0
-    for pass_ in range(2):
-        for phase in range(smaller(p.stride_w, p.kernel_w)):
-            there = taps_of_phase(p, phase)
-            first = 0
-            while first < there:
-                if (there - first == 1) == (pass_ == 1):
-                    part.phase, part.first, part.taps = phase, first, smaller(s.taps, there - first)
-                    part += 1
-                    if pass_:
-                        s.singles += 1
-                    else:
-                        s.parts += 1
-                first += s.taps
-    s.depth = p.channels * p.kernel_h * s.parts
-    s.single_depth = p.channels * p.kernel_h * s.singles
-    s.blocking = make_blocking(p, 8)
-
-
-cdef inline Py_ssize_t filter_depth(const Strips *s) noexcept nogil:
-    # packed weights of a filter
-    return s.positions * s.depth + s.single_depth
-
-
-cdef Py_ssize_t strips_bytes(const Problem *p) noexcept nogil:
-    cdef Strips s
-    cut_kernel(&s, p)
-    return p.groups * p.filters * filter_depth(&s) * p.kernels.itemsize
-
-
-cdef inline Py_ssize_t wide_filters(const Strips *s) noexcept nogil:
-    return round_up(s.problem.filters, s.problem.kernels.lanes)
-
-
-cdef void gather_row(const Strips *s, const char *w, char *to) noexcept nogil:
-    # to[tap][filter] of a row of one channel's taps, zeros after the last filter
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, wide = wide_filters(s), t
-    if p.w_column == 1:
-        p.kernels.transpose(w, p.w_filter, p.filters, p.kernel_w, to, wide, wide)
-        return
-    for t in range(p.kernel_w):
-        p.kernels.copy_padded(w + t * p.w_column * size, 0, p.w_filter, 1, to + t * wide * size, 0,
-                              wide, 0, p.filters)
-
-
-cdef void pack_row(const Strips *s, Py_ssize_t group, Py_ssize_t k, const char *row, char *made,
-                   char *to) noexcept nogil:
-    # the weights of one channel and row of the kernel, number k, to all tiles of the filters
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, wide = wide_filters(s), n, tile, first, height, i
-    cdef const Part *part
-    cdef const char *taps
-    cdef char *at
-    for n in range(s.parts + s.singles):
-        part = &s.part[n]
-        taps = row + (part.phase + part.first * p.stride_w) * wide * size
-        if n < s.parts:
-            p.kernels.strips_weights(taps, p.stride_w * wide, part.taps, wide, s.taps, made, wide)
-        for tile in range(s.blocking.tiles):
-            first = tile_start(&s.blocking, tile)
-            height = tile_start(&s.blocking, tile + 1) - first
-            at = to + (group * p.filters + first) * filter_depth(s) * size
-            if n >= s.parts:
-                at += (s.positions * s.depth + k * s.singles + n - s.parts) * height * size
-                p.kernels.copy(taps + first * size, 1, at, height)
-                continue
-            p.kernels.copy_padded(made + first * size, wide, 1, s.positions,
-                                  at + (k * s.parts + n) * height * size, s.depth * height, height,
-                                  0, height)
-
-
-cdef void pack_task(void *context, Py_ssize_t task, char *workspace) noexcept nogil:
-    cdef const Strips *s = <const Strips *> context
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, group = task // p.channels, c = task % p.channels, r
-    cdef char *made = workspace + p.kernel_w * wide_filters(s) * size
-    for r in range(p.kernel_h):
-        gather_row(s, p.w + (group * p.w_group + c * p.w_channel + r * p.w_row) * size, workspace)
-        pack_row(s, group, c * p.kernel_h + r, workspace, made, <char *> s.packed)
-
-
-cdef int pack_strips(const Problem *p, char *to) noexcept nogil:
-    # to[tile][position][channel, row, part][filter], then the single taps
-    cdef Strips s
-    cut_kernel(&s, p)
-    s.packed = to
-    return parallel_for(
-        pack_task, &s, p.groups * p.channels, p.threads if strips_bytes(p) > PARALLEL_BYTES else 1,
-        (p.kernel_w + s.positions) * wide_filters(&s) * p.kernels.itemsize + FC_SLACK)
-
-
-# ----------------------------------------------------------------------------------- the image
-
-cdef void fill_phase(const Strips *s, const char *image, Py_ssize_t y, Py_ssize_t rows,
-                     Py_ssize_t phase, char *lines, char *split) noexcept nogil:
-    # split[i][row * columns + t] = element 4 t + i of a phase of some rows' columns, zeros outside
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, shift = phase - p.pad_left, wide = s.columns * STRIP
-    cdef Py_ssize_t low = smaller(wide, first_inside(shift, p.stride_w, 0))
-    cdef Py_ssize_t high = larger(low, after_inside(shift, p.stride_w, p.width, wide))
-    if low == high:
-        memset(lines, 0, rows * wide * size)
-    else:
-        p.kernels.copy_padded(image + (y * p.width + low * p.stride_w + shift) * size,
-                              p.stride_h * p.width, p.stride_w, rows, lines, wide, wide, low, high)
-    p.kernels.transpose(lines, STRIP, rows * s.columns, STRIP, split, s.split_bytes // STRIP // size,
-                        rows * s.columns)
-
-
-cdef void transform_rows(const Strips *s, const char *image, Py_ssize_t y, Py_ssize_t rows,
-                         Py_ssize_t c, Py_ssize_t at, char *v, char *lines) noexcept nogil:
-    # rows y, y + stride, ... of channel c, all inside of the image, from row `at` of V on
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, n, i, e, done = -1
-    cdef Py_ssize_t ldf = s.split_bytes // STRIP // size
-    cdef const Part *part
-    cdef char *split = lines + s.lines_bytes
-    for n in range(s.parts + s.singles):
-        part = &s.part[n]
-        if part.phase != done:
-            fill_phase(s, image, y, rows, part.phase, lines, split)
-            done = part.phase
-        if n < s.parts:
-            p.kernels.strips_input(split, ldf, s.columns, part.first, rows, s.strips, s.taps,
-                                   rows_of(s, c, n, 0, at, v), s.plane)
-            continue
-        for i in range(STRIP):
-            e = part.first + i
-            p.kernels.copy_padded(split + (e % STRIP * ldf + e // STRIP) * size, s.columns, 1, rows,
-                                  rows_of(s, c, n, i, at, v), s.strips, s.strips, 0, s.strips)
-
-
-cdef inline char *rows_of(const Strips *s, Py_ssize_t c, Py_ssize_t n, Py_ssize_t position,
-                          Py_ssize_t at, char *v) noexcept nogil:
-    # where V has part n of channel c, from its row `at` on
-    cdef Py_ssize_t plane = position * s.plane + (c * s.parts + n) * s.part_rows * s.strips
-    if n >= s.parts:
-        plane = s.positions * s.plane + position * s.single_plane + (
-            c * s.singles + n - s.parts) * s.part_rows * s.strips
-    return v + (plane + at * s.strips) * s.problem.kernels.itemsize
-
-
-cdef void clear_rows(const Strips *s, Py_ssize_t c, Py_ssize_t at, Py_ssize_t rows,
-                     char *v) noexcept nogil:
-    # rows of V of a channel that are outside of the image
-    cdef Py_ssize_t bytes = rows * s.strips * s.problem.kernels.itemsize, n, i
-    if rows == 0:
-        return
-    for n in range(s.parts + s.singles):
-        for i in range(s.positions if n < s.parts else STRIP):
-            memset(rows_of(s, c, n, i, at, v), 0, bytes)
-
-
-cdef void make_v(const Strips *s, Py_ssize_t n, Py_ssize_t group, Py_ssize_t row, char *v,
-                 char *lines) noexcept nogil:
-    # V[position][channel][part][phase of rows][row][strip] for the rows of the output from `row` on
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, each = p.groups * p.channels, c, h, shift, low, high
-    cdef Py_ssize_t at, y = row * p.stride_h - p.pad_top, plane = p.height * p.width, some
-    cdef Py_ssize_t y0 = 0
-    cdef const char *image = p.x + (n * each + group * p.channels) * plane * size
-    cdef const char *channel
-    cdef char *first = lines + s.lines_bytes + s.split_bytes
-    if p.channels_last:  # some channels at a time are brought to planes of the rows that are needed
-        y0 = larger(0, y)
-        plane = (larger(y0, smaller(p.height, y + s.band_rows)) - y0) * p.width
-        image = p.x + ((n * p.height + y0) * p.width * each + group * p.channels) * size
-    for c in range(p.channels):
-        if p.channels_last and c % p.kernels.lanes == 0 and plane:
-            some = smaller(p.kernels.lanes, p.channels - c)
-            p.kernels.transpose(image + c * size, each, plane, some, first, plane, plane)
-        channel = image + c * plane * size
-        if p.channels_last:
-            channel = first + c % p.kernels.lanes * plane * size
-        for h in range(s.phases_h):
-            shift = y + h * p.dilation_h % p.stride_h
-            low = smaller(s.held_rows, first_inside(shift, p.stride_h, 0))
-            high = larger(low, after_inside(shift, p.stride_h, p.height, s.held_rows))
-            at = h * s.held_rows
-            clear_rows(s, c, at, low, v)
-            if high > low:
-                transform_rows(s, channel, low * p.stride_h + shift - y0, high - low, c, at + low,
-                               v, lines)
-            clear_rows(s, c, at + high, s.held_rows - high, v)
-
-
-cdef void list_offsets(const Strips *s, Py_ssize_t parts, Py_ssize_t *offsets) noexcept nogil:
-    # where a position of V has the first strip of each (channel, row of the kernel, part)
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t c, r, n, k = 0
-    for c in range(p.channels):
-        for r in range(p.kernel_h):
-            for n in range(parts):
-                offsets[k] = ((c * parts + n) * s.part_rows + r % s.phases_h * s.held_rows
-                              + r * p.dilation_h // p.stride_h) * s.strips
-                k += 1
 
 
 # --------------------------------------------------------------------------------- products
@@ -515,23 +265,6 @@ cdef void strips_task(void *context, Py_ssize_t task, char *workspace) noexcept 
 
 
 # ------------------------------------------------------------------------------------- plan
-
-cdef Py_ssize_t bytes_of_rows(const Strips *s) noexcept nogil:
-    # V, a row of one phase of the rows
-    return s.strips * s.problem.channels * s.phases_h * s.problem.kernels.itemsize * (
-        s.positions * s.parts + STRIP * s.singles)
-
-
-cdef void cut_image(Strips *s) noexcept nogil:
-    cdef const Problem *p = s.problem
-    cdef Py_ssize_t most = 0, n
-    s.strips = ceil_div(p.out_w, STRIP)
-    s.phases_h = smaller(p.kernel_h, p.stride_h // common_divisor(p.stride_h, p.dilation_h))
-    s.shift_h = (p.kernel_h - 1) * p.dilation_h // p.stride_h
-    for n in range(s.parts + s.singles):
-        most = larger(most, s.part[n].first + (s.taps if n < s.parts else 1))
-    s.columns = s.strips + ceil_div(most - 1, STRIP)
-
 
 cdef Py_ssize_t plan_strips(Strips *s) noexcept nogil:
     # returns the bytes of workspace a thread needs

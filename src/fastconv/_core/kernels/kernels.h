@@ -225,8 +225,8 @@ typedef struct {
      * singles[i * plane + f * ldf + t]), f < rows, of which there are `columns`; returns whether they
      * are finite without the epilogue */
     int (*strips_output)(const void *from, ptrdiff_t plane, const void *singles, ptrdiff_t ldf,
-                         ptrdiff_t rows, ptrdiff_t taps, void *to, ptrdiff_t ldt,
-                         ptrdiff_t columns, const fc_epilogue *epilogue);
+                         ptrdiff_t rows, ptrdiff_t taps, void *to, ptrdiff_t ldt, ptrdiff_t columns,
+                         const fc_epilogue *epilogue);
 
     /* the gradients of max pools, see shares.h */
     /* to[p * advance + q] = sum over k < shares, in their order, of share k's element p * count + q;

@@ -23,21 +23,24 @@ typedef struct {
 #undef THREE_PAIRS
 #define SQUARE(a) ((a) * (a))
 #define TWO_PAIRS(a, b)                                                                            \
-    {.point = {a, b},                                                                              \
-     .whole = {SQUARE(a) * SQUARE(b), -SQUARE(a) - SQUARE(b), 1},                                  \
-     .rest = {{-SQUARE(b), 1}, {-SQUARE(a), 1}},                                                   \
-     .other = {SQUARE(a) - SQUARE(b), SQUARE(b) - SQUARE(a)}}
+    {                                                                                              \
+        .point = {a, b}, .whole = {SQUARE(a) * SQUARE(b), -SQUARE(a) - SQUARE(b), 1},              \
+        .rest = {{-SQUARE(b), 1}, {-SQUARE(a), 1}},                                                \
+        .other = {SQUARE(a) - SQUARE(b), SQUARE(b) - SQUARE(a)}                                    \
+    }
 #define THREE_PAIRS(a, b, c)                                                                       \
-    {.point = {a, b, c},                                                                           \
-     .whole = {-SQUARE(a) * SQUARE(b) * SQUARE(c),                                                 \
-               SQUARE(a) * SQUARE(b) + SQUARE(a) * SQUARE(c) + SQUARE(b) * SQUARE(c),              \
-               -SQUARE(a) - SQUARE(b) - SQUARE(c), 1},                                             \
-     .rest = {{SQUARE(b) * SQUARE(c), -SQUARE(b) - SQUARE(c), 1},                                  \
-              {SQUARE(a) * SQUARE(c), -SQUARE(a) - SQUARE(c), 1},                                  \
-              {SQUARE(a) * SQUARE(b), -SQUARE(a) - SQUARE(b), 1}},                                 \
-     .other = {(SQUARE(a) - SQUARE(b)) * (SQUARE(a) - SQUARE(c)),                                  \
-               (SQUARE(b) - SQUARE(a)) * (SQUARE(b) - SQUARE(c)),                                  \
-               (SQUARE(c) - SQUARE(a)) * (SQUARE(c) - SQUARE(b))}}
+    {                                                                                              \
+        .point = {a, b, c},                                                                        \
+        .whole = {-SQUARE(a) * SQUARE(b) * SQUARE(c),                                              \
+                  SQUARE(a) * SQUARE(b) + SQUARE(a) * SQUARE(c) + SQUARE(b) * SQUARE(c),           \
+                  -SQUARE(a) - SQUARE(b) - SQUARE(c), 1},                                          \
+        .rest = {{SQUARE(b) * SQUARE(c), -SQUARE(b) - SQUARE(c), 1},                               \
+                 {SQUARE(a) * SQUARE(c), -SQUARE(a) - SQUARE(c), 1},                               \
+                 {SQUARE(a) * SQUARE(b), -SQUARE(a) - SQUARE(b), 1}},                              \
+        .other = {(SQUARE(a) - SQUARE(b)) * (SQUARE(a) - SQUARE(c)),                               \
+                  (SQUARE(b) - SQUARE(a)) * (SQUARE(b) - SQUARE(c)),                               \
+                  (SQUARE(c) - SQUARE(a)) * (SQUARE(c) - SQUARE(b))}                               \
+    }
 /* by the number of taps; found by a search for the smallest error */
 static const NAME(pairs) NAME(strip_pairs)[6] = {
     [2] = TWO_PAIRS(0.4, 1.1),
@@ -178,8 +181,8 @@ INLINE int NAME(strips_output_of)(const T *from, ptrdiff_t plane, const T *singl
             UNROLL for (int i = 0; i < taps + 3; i++) made[i] = NAME(load)(m + i * plane);
             NAME(strip_m)(made, y, taps);
             if (singles) {
-                UNROLL for (int i = 0; i < 4; i++)
-                    y[i] += NAME(load)(singles + i * plane + row * ldf + j / 4);
+                UNROLL for (int i = 0; i < 4; i++) y[i] +=
+                    NAME(load)(singles + i * plane + row * ldf + j / 4);
             }
             NAME(join_channels)(y, 4);
             UNROLL for (int i = 0; i < 4; i++) {
