@@ -361,6 +361,6 @@ def band_fits(cnp.ndarray numbers, bint gradient):
 
 
 def strips_fit(cnp.ndarray numbers, bint gradient):
-    """Whether rows of strips of all channels stay in the cache, and a row of the kernel has a part."""
+    """Whether rows of strips of all channels stay in the cache, and a kernel's row has a part."""
     cdef Problem p = sizes_of(geometry_of(numbers), gradient)
     return bool(fits_strips(&p))
