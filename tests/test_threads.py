@@ -35,11 +35,14 @@ def in_new_thread(function):
 
 
 def test_threads_that_bring_nothing_are_left_out_for_longer_each_time():
-    assert runtime.judge(1.9) == 0
-    assert [runtime.judge(0.9) for _ in range(8)] == [1, 3, 7, 15, 31, 63, 63, 63]
-    assert runtime.judge(1.5) == 0
-    assert runtime.judge(1.0) == 1
-    runtime.judge(2.0)
+    milliseconds = 2.0**-10
+    assert runtime.judge(1.9, milliseconds) == 0
+    waits = [runtime.judge(0.9, milliseconds) / milliseconds for _ in range(6)]
+    assert waits == [1, 4, 16, 64, 64, 64]
+    assert runtime.judge(1.5, milliseconds) == 0
+    assert runtime.judge(1.0, milliseconds) == milliseconds
+    assert runtime.judge(1.0, 60.0) < 1  # whatever a call takes, threads are tried again soon
+    runtime.judge(2.0, milliseconds)
 
 
 def test_calls_without_threads_give_the_same(monkeypatch):
@@ -48,11 +51,11 @@ def test_calls_without_threads_give_the_same(monkeypatch):
     want = fc.conv2d(x, w)
     runtime.always_use_threads(False)
     try:
-        runtime.judge(0.5)
+        runtime.judge(0.5, 0.01)
         for _ in range(5):
             np.testing.assert_array_equal(fc.conv2d(x, w), want)
     finally:
-        runtime.judge(2.0)
+        runtime.judge(2.0, 0.01)
         runtime.always_use_threads(True)
 
 

@@ -10,9 +10,9 @@ cdef extern from "runtime_support.h" nogil:
     const char *fc_compiler()
     int fc_openmp()
     int fc_openmp_limit()
-    double fc_run_on_threads(task_function function, void *context, Py_ssize_t tasks, int threads,
-                             char **memory)
-    int fc_judge(double speed)
+    void fc_run_on_threads(task_function function, void *context, Py_ssize_t tasks, int threads,
+                           char **memory)
+    double fc_judge(double speed, double seconds)
     int fc_alone()
     void fc_watch_forks()
     int fc_pool_was_lost()
@@ -39,7 +39,6 @@ cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, i
     cdef char *memory[MAX_THREADS]
     cdef Py_ssize_t task
     cdef int t, limit = fc_openmp_limit()
-    cdef double speed
     threads = <int> max(1, min(threads, tasks, MAX_THREADS))
     if limit != initial_limit:  # somebody, threadpoolctl say, asks OpenMP for fewer
         threads = min(threads, limit)
@@ -58,9 +57,7 @@ cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, i
         for task in range(tasks):
             function(context, task, memory[0])
     else:
-        speed = fc_run_on_threads(function, context, tasks, threads, memory)
-        if speed > 0:
-            fc_judge(speed)
+        fc_run_on_threads(function, context, tasks, threads, memory)
     for t in range(threads):
         fc_workspace_give(memory[t])
     return 0
@@ -118,9 +115,9 @@ def always_use_threads(bint always):
     threads_are_sure = always
 
 
-def judge(double speed):
-    """Tell what a call's threads brought; returns how many calls will do without: for tests."""
-    return fc_judge(speed)
+def judge(double speed, double seconds):
+    """Tell what a loop's threads brought; returns how long calls will do without: for tests."""
+    return fc_judge(speed, seconds)
 
 
 def forked():

@@ -63,28 +63,32 @@ static inline double fc_seconds(clockid_t clock) {
 }
 
 /* Threads that other processes keep from their cores are waited for. Where they brought nothing the
- * next calls do without them, more calls each time, then they are tried again: `fc_judge` is told
- * how many threads' worth of work a call's threads did, `fc_alone` whether the next call is to run
- * on one. A result does not depend on it. */
-enum { FC_MOST_ALONE = 63 };
-static _Atomic int fc_calls_alone, fc_alone_last;
+ * next calls do without them, for as long as that loop took, then for 4, 16 and 64 times as long: so
+ * what trying them costs, a slice of time whatever a call takes, stays a small part of all time.
+ * `fc_judge` is told how many threads' worth of work a loop's threads did and the seconds it took,
+ * and returns how long calls will do without; `fc_alone` says whether now. A result does not depend
+ * on it. */
+enum { FC_MOST_ALONE = 64 };
+#define FC_LONGEST 0.03 /* seconds, of which two pass before threads that are free are used again */
+static _Atomic double fc_alone_until;
+static _Atomic int fc_alone_last;
 
-static inline int fc_judge(double speed) {
-    int calls = 0;
+static inline double fc_judge(double speed, double seconds) {
+    int times = 0;
     if (speed < 1.15) {
-        calls = 2 * atomic_load_explicit(&fc_alone_last, memory_order_relaxed) + 1;
-        calls = calls > FC_MOST_ALONE ? FC_MOST_ALONE : calls;
-        atomic_store_explicit(&fc_calls_alone, calls, memory_order_relaxed);
+        times = 4 * atomic_load_explicit(&fc_alone_last, memory_order_relaxed);
+        times = times == 0 ? 1 : times > FC_MOST_ALONE ? FC_MOST_ALONE : times;
     }
-    atomic_store_explicit(&fc_alone_last, calls, memory_order_relaxed);
-    return calls;
+    seconds = times * (seconds < FC_LONGEST ? seconds : FC_LONGEST);
+    atomic_store_explicit(&fc_alone_last, times, memory_order_relaxed);
+    atomic_store_explicit(&fc_alone_until, times ? fc_seconds(CLOCK_MONOTONIC) + seconds : 0,
+                          memory_order_relaxed);
+    return seconds;
 }
 
 static inline int fc_alone(void) {
-    const int calls = atomic_load_explicit(&fc_calls_alone, memory_order_relaxed);
-    if (calls > 0)
-        atomic_store_explicit(&fc_calls_alone, calls - 1, memory_order_relaxed);
-    return calls > 0;
+    const double until = atomic_load_explicit(&fc_alone_until, memory_order_relaxed);
+    return until > 0 && fc_seconds(CLOCK_MONOTONIC) < until;
 }
 
 typedef void (*fc_task)(void *context, ptrdiff_t task, char *workspace);
@@ -126,16 +130,15 @@ static inline void fc_run_on_pthreads(fc_task function, void *context, ptrdiff_t
 }
 #endif
 
-/* function(context, t, memory[thread]) for every t < tasks; returns how many threads' worth of
- * processor time the tasks got: below 2 of 2 where other processes want the cores.  0 of a loop so
- * short that a thread that slept may come late to it on any machine: that says nothing. */
+/* function(context, t, memory[thread]) for every t < tasks.  What they brought is judged unless the
+ * loop was so short that a thread that slept may come late to it on any machine. */
 #define FC_SHORT_LOOP 3e-4
-static inline double fc_run_on_threads(fc_task function, void *context, ptrdiff_t tasks,
+
+static inline void fc_run_on_threads(fc_task function, void *context, ptrdiff_t tasks,
                                        int threads, char **memory) {
     atomic_store_explicit(&fc_pool_used, 1, memory_order_relaxed);
 #if defined(FC_PTHREADS)
     fc_run_on_pthreads(function, context, tasks, threads, memory);
-    return threads;
 #elif defined(FC_OPENMP)
     const double start = fc_seconds(CLOCK_MONOTONIC);
     double worked = 0;
@@ -149,12 +152,12 @@ static inline double fc_run_on_threads(fc_task function, void *context, ptrdiff_
         worked += fc_seconds(CLOCK_THREAD_CPUTIME_ID) - begin;
     }
     const double passed = fc_seconds(CLOCK_MONOTONIC) - start;
-    return passed < FC_SHORT_LOOP ? 0 : worked / passed;
+    if (passed >= FC_SHORT_LOOP)
+        fc_judge(worked / passed, passed);
 #else
     for (ptrdiff_t task = 0; task < tasks; task++)
         function(context, task, memory[0]);
     (void)threads;
-    return 1;
 #endif
 }
 
