@@ -134,8 +134,8 @@ static inline void fc_run_on_pthreads(fc_task function, void *context, ptrdiff_t
  * loop was so short that a thread that slept may come late to it on any machine. */
 #define FC_SHORT_LOOP 3e-4
 
-static inline void fc_run_on_threads(fc_task function, void *context, ptrdiff_t tasks,
-                                       int threads, char **memory) {
+static inline void fc_run_on_threads(fc_task function, void *context, ptrdiff_t tasks, int threads,
+                                     char **memory) {
     atomic_store_explicit(&fc_pool_used, 1, memory_order_relaxed);
 #if defined(FC_PTHREADS)
     fc_run_on_pthreads(function, context, tasks, threads, memory);
