@@ -12,7 +12,7 @@ import pytest
 import fastconv as fc
 from fastconv import cpus
 from fastconv._core import runtime
-from fastconv.threads import configure, current, current_precision
+from fastconv.threads import configure, current, current_precision, useful_threads
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,10 @@ def test_calls_without_threads_give_the_same(monkeypatch):
     want = fc.conv2d(x, w)
     runtime.always_use_threads(False)
     try:
+        runtime.judge(2.0, 0.01)
+        assert useful_threads(1 << 40) == 2
         runtime.judge(0.5, 0.01)
+        assert useful_threads(1 << 40) == 1  # the work is not cut for two
         for _ in range(5):
             np.testing.assert_array_equal(fc.conv2d(x, w), want)
     finally:

@@ -32,7 +32,9 @@ WORK_OF_A_THREAD = 1 << 19
 
 def useful_threads(work: int) -> int:
     """Return how many threads a call with this many multiply-adds runs on."""
-    return max(1, min(current(), work // WORK_OF_A_THREAD))
+    threads = max(1, min(current(), work // WORK_OF_A_THREAD))
+    # drivers cut the work for as many as there are: what threads share out, one would do twice
+    return 1 if threads > 1 and runtime.alone() else threads
 
 
 def one_thread_serves(work: int) -> bool:

@@ -115,6 +115,11 @@ def always_use_threads(bint always):
     threads_are_sure = always
 
 
+def alone():
+    """Whether calls do without threads now, since these brought nothing lately."""
+    return bool(fc_alone()) and not threads_are_sure
+
+
 def judge(double speed, double seconds):
     """Tell what a loop's threads brought; returns how long calls will do without: for tests."""
     return fc_judge(speed, seconds)
