@@ -85,6 +85,8 @@ cdef void multiply(const Strips *s, Py_ssize_t depth, const char *u, Py_ssize_t 
     cdef Py_ssize_t panels = ceil_div(vectors, s.blocking.vectors)
     cdef Py_ssize_t blocks = ceil_div(depth, p.depth_limit)
     cdef fc_epilogue e
+    if depth == 0:  # a phase of grad_x with one tap a row, which is a single one
+        memset(m, 0, height * vectors * lanes * size)
     for block in range(blocks):
         k0, k1 = share(depth, blocks, block), share(depth, blocks, block + 1)
         e = plain_epilogue(block > 0)
