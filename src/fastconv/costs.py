@@ -1,4 +1,4 @@
-"""What the channels-first drivers take for an image, so that the plan can compare them.
+"""What drivers take for an image, so that the plan can compare them: channels first, unless it says.
 
 The unit is a multiplication of two vectors, of `LANES` products. The constants, what a driver does
 beside multiplying, were fitted to the times of two thousand geometries: AVX-512, float32, one
