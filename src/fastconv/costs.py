@@ -1,4 +1,4 @@
-"""What drivers take for an image, so that the plan can compare them: channels first, unless it says.
+"""What drivers take for an image, so that the plan can compare them; channels first, or both.
 
 The unit is a multiplication of two vectors, of `LANES` products. The constants, what a driver does
 beside multiplying, were fitted to the times of two thousand geometries: AVX-512, float32, one
