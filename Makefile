@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts docs lint bench bench-training \
+.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts soak docs lint bench bench-training \
   bench-onnx bench-hosts asan tsan clean
 
 PIP := -m pip --disable-pip-version-check
@@ -101,6 +101,9 @@ test-alone: .venv-alone/.stamp ## the wheel in an environment that holds NumPy a
 	@.venv-alone/bin/python -I examples/conv_arithmetic.py > /dev/null
 	@echo "== the wheel runs with NumPy alone"
 	@touch $@
+
+soak: .venv-test/.stamp ## the long form of the tests in tests/trust: hours (SOAK='-k fork' for a part)
+	.venv-test/bin/python -m pytest --soak $(SOAK) tests/trust
 
 # Hosts have an environment of their own: PyTensor's Numba wants an older NumPy at times.
 test-hosts: .venv-hosts/.stamp ## the suites that need a host framework, and the examples of the pages on them

@@ -23,6 +23,27 @@ hypothesis.settings.load_profile("repeatable")
 runtime.always_use_threads(True)
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--soak", action="store_true", help="the long form of the tests that have one: `make soak`"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is marked `soak` unless it is asked for."""
+    if config.getoption("--soak"):
+        return
+    long = [item for item in items if item.get_closest_marker("soak")]
+    items[:] = [item for item in items if item not in long]
+    config.hook.pytest_deselected(items=long)
+
+
+@pytest.fixture(scope="session")
+def soak(request):
+    """Whether the long form of a test is asked for."""
+    return request.config.getoption("--soak")
+
+
 @pytest.fixture(params=ISAS)
 def isa(request):
     """Run the test once for each instruction set that this machine has."""
