@@ -1,9 +1,10 @@
 """Signals in the middle of long calls: run in a process of its own, prints a line of JSON a call.
 
-    python interrupted.py THREADS SECONDS MOST_BYTES ROUNDS [NAME]
+    python interrupted.py THREADS SECONDS MOST_BYTES ROUNDS [CLOCK [NAME]]
 
 Of each call: how long it takes, how late KeyboardInterrupt came, how late a handler ran that raises
-nothing, whether the call was left in the middle, and whether results are right afterwards.
+nothing, whether the call was left in the middle, and whether results are right afterwards. By the
+CPU's clock (CLOCK is "cpu"), so that other processes don't count, or that on the wall ("wall").
 """
 
 import json
@@ -18,48 +19,51 @@ import fastconv as fc
 
 
 class Clock:
-    """A handler of SIGALRM, that says when it ran."""
+    """A handler of the clock's signal, that says when it ran."""
 
-    def __init__(self):
+    def __init__(self, kind):
         self.ran = 0.0
         self.raises = False
-        signal.signal(signal.SIGALRM, self.handle)
+        if kind == "cpu":
+            number, self.timer, self.now = signal.SIGPROF, signal.ITIMER_PROF, time.process_time
+        else:
+            number, self.timer, self.now = signal.SIGALRM, signal.ITIMER_REAL, time.perf_counter
+        signal.signal(number, self.handle)
 
     def handle(self, number, frame):
-        self.ran = time.perf_counter()
+        self.ran = self.now()
         if self.raises:
             raise KeyboardInterrupt
 
     def run(self, call, after, raises):
         """Run it with a signal on the way: the result, or None, and how late the handler ran."""
         self.ran, self.raises = 0.0, raises
-        start = time.perf_counter()
-        signal.setitimer(signal.ITIMER_REAL, after)
+        start = self.now()
+        signal.setitimer(self.timer, after)
         try:
             found = call()
         except KeyboardInterrupt:
-            return None, time.perf_counter() - start - after
+            return None, self.now() - start - after
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(self.timer, 0)
         return found, self.ran - start - after if self.ran else None
 
 
 def examine(call, clock, rounds):
     call()
-    start = time.perf_counter()
-    want = [array.copy() for array in call()]
-    passed = time.perf_counter() - start
+    start = clock.now()
+    got = call()
+    passed = clock.now() - start
+    want = [array.copy() for array in got]
     found = {"seconds": passed, "raised": [], "handled": [], "left": 0, "right": True}
     for number in range(rounds):
         after = passed * (0.15 + 0.6 * number / rounds)
-        for array in call.__closure__ or ():
-            value = array.cell_contents
-            if isinstance(value, np.ndarray) and value.flags.writeable and value is call_out(call):
-                value.fill(np.nan if value.dtype.kind == "f" else -77)
+        out = filled_by(call)
+        if out is not None:
+            out.fill(np.nan if out.dtype.kind == "f" else -77)
         got, late = clock.run(call, after, True)
         if got is None:
             found["raised"].append(late)
-            out = call_out(call)
             found["left"] += out is None or not wholly_written(out)
         got, late = clock.run(call, after, False)
         if late is not None:
@@ -68,7 +72,7 @@ def examine(call, clock, rounds):
     return found
 
 
-def call_out(call):
+def filled_by(call):
     """The array that a call fills, if it is given one."""
     names = call.__code__.co_freevars
     if "out" not in names:
@@ -76,9 +80,9 @@ def call_out(call):
     return call.__closure__[names.index("out")].cell_contents
 
 
-def main(threads, seconds, most_bytes, rounds, only=""):
+def main(threads, seconds, most_bytes, rounds, clock="cpu", only=""):
     fc.set_num_threads(int(threads))
-    clock = Clock()
+    clock = Clock(clock)
     for long in all_calls():
         if only in long.name:
             call = grown(long, float(seconds), int(most_bytes))

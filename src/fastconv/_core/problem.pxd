@@ -163,7 +163,8 @@ cdef enum:
 cdef inline Py_ssize_t count_tasks(const Problem *p, Py_ssize_t units) noexcept nogil:
     cdef Py_ssize_t outputs = p.samples * p.out_h * p.out_w * p.groups * p.filters
     cdef Py_ssize_t depth = p.channels * p.kernel_h * p.kernel_w
-    return smaller(units, larger(8 * p.threads, outputs // ceil_div(TASK_WORK, depth)))
+    cdef Py_ssize_t least = 8 * p.threads if p.threads > 1 else 1
+    return smaller(units, larger(least, outputs // ceil_div(TASK_WORK, depth)))
 
 
 # First tap that reaches a phase of a strided axis, and how the taps that do follow each other.

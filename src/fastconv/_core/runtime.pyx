@@ -21,6 +21,7 @@ cdef extern from "runtime_support.h" nogil:
     bint fc_stopped()
     double fc_judge(double speed, double seconds)
     int fc_alone()
+    int fc_threads_to_have(int threads)
     void fc_watch_process(unsigned long main_thread)
     int fc_pool_was_lost()
 
@@ -72,6 +73,7 @@ cdef int run_tasks(task_function function, void *context, Py_ssize_t tasks, int 
         threads = 1
     if threads > 1 and not threads_are_sure and fc_alone():
         threads = 1
+    threads = fc_threads_to_have(threads)
     for t in range(threads):
         memory[t] = <char *> fc_workspace_take(workspace) if workspace else NULL
         if workspace and memory[t] == NULL:

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "signals.h"
+#include "thread_start.h"
 
 /* whether the loop ran on several threads; and whether they were lost to a fork since */
 static _Atomic int fc_pool_used, fc_pool_lost;
@@ -91,6 +92,15 @@ static inline double fc_judge(double speed, double seconds) {
 static inline int fc_alone(void) {
     const double until = atomic_load_explicit(&fc_alone_until, memory_order_relaxed);
     return until > 0 && fc_seconds(CLOCK_MONOTONIC) < until;
+}
+
+/* The number of threads that a loop which wants so many runs on. */
+static inline int fc_threads_to_have(int threads) {
+#if defined(FC_OPENMP)
+    return threads > fc_team ? fc_team_of(threads, fc_seconds(CLOCK_MONOTONIC)) : threads;
+#else
+    return threads;
+#endif
 }
 
 typedef void (*fc_task)(void *context, ptrdiff_t task, char *workspace);

@@ -174,7 +174,7 @@ cdef inline int run(const Geometry *g, task_function task, void *context, Py_ssi
     # `tasks` is where the context keeps their number
     cdef int failed
     threads = useful_threads(g, threads)
-    tasks[0] = smaller(units, larger(8 * threads, work_of(g) // TASK_WORK))
+    tasks[0] = smaller(units, larger(8 * threads if threads > 1 else 1, work_of(g) // TASK_WORK))
     with nogil:
         failed = parallel_for(task, context, tasks[0], threads, workspace + FC_SLACK)
     if failed:
