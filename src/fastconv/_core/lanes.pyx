@@ -18,7 +18,7 @@ from fastconv._core.problem cimport (
     share,
     smaller,
 )
-from fastconv._core.runtime cimport FC_SLACK, fc_epilogue, plain_epilogue
+from fastconv._core.runtime cimport FC_SLACK, fc_epilogue, plain_epilogue, stopped
 from fastconv._core.weights cimport (
     Part,
     Weights,
@@ -278,6 +278,8 @@ cdef void lanes_task(void *context, Py_ssize_t task, char *workspace) noexcept n
                              part.group * (s.channels if s.exchanged else s.filters) + f0, f1 - f0)
     start = share(s.blocks, s.chunks, chunk)
     for index in range(start, share(s.blocks, s.chunks, chunk + 1)):
+        if stopped():
+            return
         b = find_block(s, index)
         to.accumulate = index > start
         lanes_block(s, &part, &b, panel0, panel1, &to, workspace)

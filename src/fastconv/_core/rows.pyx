@@ -16,6 +16,7 @@ from fastconv._core.problem cimport (
     Geometry,
     Problem,
     ceil_div,
+    count_tasks,
     depth_block,
     larger,
     make_blocking,
@@ -28,6 +29,7 @@ from fastconv._core.runtime cimport (
     fc_epilogue,
     parallel_for,
     plain_epilogue,
+    stopped,
 )
 
 cdef enum:
@@ -202,6 +204,8 @@ cdef void tile_group(const Rows *s, const Depth *d, Py_ssize_t block, Py_ssize_t
     cdef fc_epilogue e = plain_epilogue(block > 0)
     e.relu = last and p.relu
     for panel in range(panel0, panel1):
+        if stopped():
+            return
         start = share(s.vectors, s.panels, panel)
         vectors = share(s.vectors, s.panels, panel + 1) - start
         start *= lanes
@@ -292,7 +296,7 @@ cdef Py_ssize_t plan_rows(Rows *s) noexcept nogil:
     if images * s.strips < p.threads:
         s.panel_parts = smaller(s.panels, ceil_div(2 * p.threads, images * s.strips))
     s.units = images * s.strips * s.panel_parts
-    s.tasks = smaller(s.units, 8 * p.threads)
+    s.tasks = count_tasks(p, s.units)
     runs = p.kernel_h if s.merged else s.blocking.taps_each
     s.group_tiles = larger(1, GROUP_POINTERS // (runs * s.height))
     s.pointer_bytes = round_up(runs * s.height * s.group_tiles * sizeof(void *), 64)

@@ -16,6 +16,7 @@ from fastconv._core.packing cimport give_packed, take_packed
 from fastconv._core.problem cimport (
     Problem,
     ceil_div,
+    count_tasks,
     larger,
     round_up,
     share,
@@ -30,6 +31,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
     plain_epilogue,
+    stopped,
 )
 from fastconv._core.strip_tiles cimport (
     LINE,
@@ -240,6 +242,8 @@ cdef void strips_unit(const Strips *s, Py_ssize_t unit, const Py_ssize_t *offset
     for i in range(groups):
         start, stop = group_start(s, total, i), group_start(s, total, i + 1)
         for tile from low <= tile < high by s.tiles_each:
+            if stopped():
+                return
             after = smaller(high, tile + s.tiles_each)
             multiply_tiles(s, group, tile, after, start, stop, ceil_div(stop - start, lanes), v,
                            offsets, out, m)
@@ -294,7 +298,7 @@ cdef Py_ssize_t plan_strips(Strips *s) noexcept nogil:
     if images * s.bands < p.threads:
         s.tile_parts = smaller(s.blocking.tiles, ceil_div(2 * p.threads, images * s.bands))
     s.units = images * s.bands * s.tile_parts
-    s.tasks = smaller(s.units, 8 * p.threads)
+    s.tasks = count_tasks(p, s.units)
     height = s.blocking.tile_height + (1 if s.blocking.taller_tiles else 0)
     all_m = s.positions + (STRIP if s.singles else 0)
     s.group_strips = larger(

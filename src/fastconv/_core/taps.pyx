@@ -17,7 +17,7 @@ from fastconv._core.problem cimport (
     share,
     tile_start,
 )
-from fastconv._core.runtime cimport fc_epilogue, parallel_for, plain_epilogue
+from fastconv._core.runtime cimport fc_epilogue, parallel_for, plain_epilogue, stopped
 
 cdef enum:
     TILE_BYTES = 8 * 8 * 64
@@ -107,6 +107,8 @@ cdef void multiply(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t g
     cdef fc_epilogue e, plain = plain_epilogue(False)
     cdef const Panel *panel
     for tile in range(share(b.tiles, s.tile_parts, part), share(b.tiles, s.tile_parts, part + 1)):
+        if stopped():
+            return
         first = tile_start(b, tile)
         height = tile_start(b, tile + 1) - first
         e = epilogue_of(p, b, block, group, first)
@@ -138,6 +140,8 @@ cdef void multiply_last(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssiz
     cdef const fc_copy *segment
     cdef fc_epilogue e
     for i in range(count):
+        if i % 8 == 0 and stopped():
+            return
         wide = panels[i].vectors * p.kernels.lanes
         for tile in range(tile0, tile1):
             first = tile_start(b, tile)
