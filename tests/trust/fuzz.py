@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from arrays import LAYOUTS, TOLERANCES, assert_close, images_in, kernels_in
+from arrays import LAYOUTS, assert_close, images_in, kernels_in
 from fuzz_problems import ConvProblem, PoolProblem, pick
 from runnable import runnable
 
@@ -44,7 +44,7 @@ class Fuzzer:
         """Run the problem of a number under one instruction set, in both layouts."""
         self.rng = rng = np.random.default_rng([self.seed, number])
         runtime.select_isa(pick(rng, runtime.isas_supported()))
-        self.threads = int(rng.integers(1, 4))
+        self.threads = pick(rng, (1, 1, 1, 1, 2, 3))
         # Shared out among threads however small, or else kept for the next call of its kind.
         sys.modules["fastconv.threads"].WORK_OF_A_THREAD = pick(rng, (1, 1 << 19))
         small.forget()
@@ -182,9 +182,7 @@ class Fuzzer:
             self.compare("conv2d_grad_w's bias", got[1], grad_bias, scales[3])
         if self.chance(2):
             given = x.shape if self.chance(2) else None
-            prepared = fc.prepare_conv2d(
-                w, bias, **keywords, activation=activation, x_shape=given
-            )
+            prepared = fc.prepare_conv2d(w, bias, **keywords, activation=activation, x_shape=given)
             for got in self.twice(prepared.__call__, x):
                 self.compare("prepare_conv2d", got, expected, scale)
             self.compare("prepare_conv2d", prepared(x[:1]), expected[:1], scale)
@@ -208,9 +206,7 @@ class Fuzzer:
         out, grad_x, grad_w, _ = self.wanted_in(problem, data_format)
         bias = problem.bias_x if self.chance(2) else None
         expected, scale = after(grad_x, bias, False, g, scales[1])
-        for got in self.twice(
-            fc.conv_transpose2d, grad, w, bias, **keywords, output_padding=left
-        ):
+        for got in self.twice(fc.conv_transpose2d, grad, w, bias, **keywords, output_padding=left):
             self.compare("conv_transpose2d", got, expected, scale)
         keywords["output_padding"] = left
         for got in self.twice(fc.conv_transpose2d_grad_x, x, w, grad.shape, **keywords):
