@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts soak docs lint bench bench-training \
+.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts soak soak-fuzz docs lint bench bench-training \
   bench-onnx bench-hosts asan tsan clean
 
 PIP := -m pip --disable-pip-version-check
@@ -161,11 +161,15 @@ bench-hosts: .venv-hosts/.stamp ## time Keras's NumPy backend, autograd and PyTe
 
 # Memory errors and undefined behaviour: the extension is instrumented, so its runtime must come first in the process,
 # and the library whose exceptions it looks after (of Matplotlib, say) with it.
+SANITIZED = LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libstdc++.so)" \
+  PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 FASTCONV_SANITIZE=address,undefined
 asan: .venv-asan/.stamp ## the tests on a build with the address and undefined-behaviour sanitizers
-	LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so) $$($${CC:-gcc} -print-file-name=libstdc++.so)" PYTHONMALLOC=malloc \
-	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	  FASTCONV_SANITIZE=address,undefined \
-	  .venv-asan/bin/python -m pytest -m 'not slow' $(PYTEST) tests --ignore=tests/hosts
+	$(SANITIZED) .venv-asan/bin/python -m pytest -m 'not slow' $(PYTEST) tests --ignore=tests/hosts
+
+FUZZ ?= --calls 1e6 --seed 1
+soak-fuzz: .venv-asan/.stamp ## a million random calls beside their twins, on the same build (FUZZ='--seconds 600 --seed 7')
+	$(SANITIZED) .venv-asan/bin/python tests/trust/fuzz.py --trace build/asan/problem $(FUZZ)
 
 .venv-asan/.stamp: $(SOURCES) | .venv-asan/bin/python .venv-build/bin/python
 	@echo "== an instrumented wheel in build/asan"

@@ -110,6 +110,8 @@ CONV_CASES = (
     Case("1x1_blocks_of_many_channels", (3, 400, 9, 18), (48, 400, 1, 1)),
     Case("1x1_stride2", (2, 15, 9, 8), (17, 15, 1, 1), stride=2),
     Case("1x1_padded", (1, 5, 6, 7), (8, 5, 1, 1), padding=2),
+    Case("1x1_stride_of_one_column", (2, 5, 19, 1), (7, 5, 1, 1), stride=(1, 3)),
+    Case("1x1_stride_of_one_row", (2, 20, 1, 18), (5, 20, 1, 1), stride=(4, 1)),
     Case("1x1_groups", (2, 12, 6, 6), (18, 12 // 3, 1, 1), groups=3),
     # even kernels
     Case("2x2_valid", (2, 3, 8, 9), (16, 3, 2, 2)),

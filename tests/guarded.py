@@ -24,7 +24,8 @@ from cases import (
     TRANSPOSE_CASES,
 )
 from problems import conv_problem, pool_problem
-from test_kernels import accepting, geometry_of
+from runnable import runnable
+from test_kernels import geometry_of
 
 from fastconv import optimizers, plan
 from fastconv._core import runtime
@@ -63,9 +64,11 @@ def out_like(array, side, dtype=None):
 
 
 def filled(*arrays):
-    """Check that nothing of what the arrays held is left."""
+    """Check that nothing of what the arrays held is left, and let them hold it again."""
     for array in arrays:
-        assert not np.isnan(array).any()
+        if array.dtype.kind == "f":
+            assert not np.isnan(array).any()
+            array.fill(np.nan)
 
 
 def convolve(operation, case, dtype, data_format, side):
@@ -81,21 +84,35 @@ def convolve(operation, case, dtype, data_format, side):
 
 
 def rows(case, dtype, data_format, side):
-    """Run every row of the plan that accepts a case, and the gradient of the bias."""
+    """Run every row that can run a case, chosen or not, and the gradient of the bias."""
     problem, geometry = conv_problem("conv2d", case, dtype), geometry_of(case, data_format)
     x, w, bias, grad = (guarded(array, side) for array in problem.arrays_in(data_format))
     out, grad_x, grad_w = (out_like(array, side) for array in (grad, x, w))
+    grad_bias = out_like(bias, side)
     view, grad_view = (logical(array, data_format) for array in (w, grad_w))
     integers = np.dtype(dtype).kind == "i"
-    for row in accepting("forward", geometry, integers):
+    for row in runnable("forward", geometry, integers):
+        named("forward", row, data_format)
         row.run(geometry, x, view, bias, out, True)
-    for row in accepting("grad_x", geometry, integers):
+        filled(out)
+    for row in runnable("grad_x", geometry, integers):
+        named("grad_x", row, data_format)
         row.run(geometry, grad, view, None, grad_x)
-    for row in accepting("grad_w", geometry, integers):
+        filled(grad_x)
+    for row in runnable("grad_w", geometry, integers):
+        named("grad_w", row, data_format)
         row.run(geometry, grad, x, grad_view)
-    grad_bias = out_like(bias, side)
+        if row.sums_grad(geometry):
+            row.run(geometry, grad, x, grad_view, grad_bias)
+            filled(grad_bias)
+        filled(grad_w)
     plan.grad_w(geometry, grad, x, grad_view, grad_bias)
-    filled(out, grad_x, grad_w, grad_bias)
+    filled(grad_w, grad_bias)
+
+
+def named(op, row, data_format):
+    """Say which row of the plan is about to run."""
+    print("row", op, row.name, data_format, flush=True)
 
 
 def pool(case, dtype, data_format, side):
@@ -108,10 +125,14 @@ def pool(case, dtype, data_format, side):
     plan.max_pool(geometry, x, out, indices)
     assert plan.max_pool_grad_x(geometry, grad, indices, grad_x)
     filled(out, grad_x)
+    indices[...] = 0  # in few windows: the others' are added one by one
+    assert plan.max_pool_grad_x(geometry, grad, indices, grad_x)
+    filled(grad_x)
     if plan.max_pool_codes_fit(geometry):
         out, codes = out_like(grad, side), out_like(grad, side, np.uint8)
-        plan.max_pool_codes(geometry, x, out, codes, True)
-        filled(out)
+        for of_relu in (False, True):
+            plan.max_pool_codes(geometry, x, out, codes, of_relu)
+            filled(out)
         if x.dtype in ("float32", "float64", "int64"):
             grad_x = out_like(x, side)
             plan.max_pool_codes_grad_x(geometry, grad, codes, grad_x)

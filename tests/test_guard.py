@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from cases import ISAS
 
+from fastconv import plan
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -30,9 +32,14 @@ def test_arrays_at_a_guard_page(isa, dtype, side):
         timeout=300,
         check=False,
     )
-    last = process.stdout.splitlines()[-1:]
-    assert process.returncode == 0, f"at {last}: {process.stderr[-2000:]}"
-    assert last[0].startswith("done")
+    lines = process.stdout.splitlines()
+    assert process.returncode == 0, f"at {lines[-2:]}: {process.stderr[-2000:]}"
+    assert lines[-1] == "done"
+    ran = {tuple(line.split()[1:3]) for line in lines if line.startswith("row ")}
+    integers = dtype == "int64"
+    assert ran == {
+        (op, row.name) for op in plan.ROWS for row in plan.ROWS[op] if row.direct >= integers
+    }
 
 
 def test_the_guard_bites():

@@ -111,3 +111,14 @@ def test_prepared_convolutions_serve_many_threads():
         for _ in range(5):
             for got, expected in zip(pool.map(prepared, images), want, strict=True):
                 np.testing.assert_array_equal(got, expected)
+
+
+@every(dtype=["float16", "int8", "uint16", "int32"])
+@every(data_format=DATA_FORMATS)
+def test_again_in_a_dtype_that_is_not_computed_in(dtype, data_format):
+    """A small call is kept for the next: not one of arrays that are cast on the way."""
+    x, w = ramp(2, 4, 5, 4, dtype=dtype), ramp(4, 4, 4, 4, dtype=dtype)
+    want = fc.conv2d(x, w, padding="same", data_format=data_format)
+    prepared = fc.prepare_conv2d(w, padding="same", data_format=data_format)
+    for _ in range(3):
+        assert_same(prepared(x), want)

@@ -78,7 +78,7 @@ def keep_convolution(
     `arrays` are images (or their gradients) and weights, `view` the latter as the engine takes
     them; `arguments` are all others, as the caller gave them.
     """
-    dtype = view.dtype
+    dtype = arrays[0].dtype  # `view` may be a copy in the dtype that is computed in
     if geometry.work == 0 or not one_thread_serves(geometry.work):
         return
     if dtype not in _COMPUTED or not kept.wants(*arrays, arguments):

@@ -73,6 +73,7 @@ cdef void plan_roles(Weights *s) noexcept nogil:
     s.flat = g[0]
     s.flat.height = s.flat.out_h = 1
     s.flat.width = s.flat.out_w = g.height * g.width
+    s.flat.stride_h = s.flat.stride_w = 1  # an axis of one pixel may have another
     s.geometry = &s.flat
     grad = s.filters + ceil_div(s.filters * s.channels, pixels)
     if g.channels_last:
