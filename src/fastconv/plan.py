@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import by_taps, choice, relaid
+from . import by_taps, choice, relaid, rescaled
 from ._core import conv, pool, pool_gradients, pool_shares, products, relu, runtime, update, weights
 from .geometry import ConvGeometry, PoolGeometry
 from .threads import current, current_precision, useful_threads
@@ -233,6 +233,27 @@ def forward(
     prepared: Prepared | None = None,
 ) -> None:
     """Fill out with the convolution of x with w; `prepared` holds w."""
+    try:
+        _forward(geometry, x, w, bias, out, relu, prepared)
+    except runtime.SlowNumbers:
+
+        def compute(piece: ConvGeometry, x: Array, multiple: Array, *arrays: Any) -> None:
+            _forward(piece, x, multiple, *arrays, False, prepared if multiple is w else None)
+
+        rescaled.by_images(compute, geometry, x, w, bias, out)
+        if relu:
+            np.maximum(out, 0, out=out)
+
+
+def _forward(
+    geometry: ConvGeometry,
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    out: Array,
+    relu: bool,
+    prepared: Prepared | None,
+) -> None:
     if _empty(geometry):
         by_taps.start(out, bias, geometry.data_format)
         if relu:
@@ -247,6 +268,13 @@ def forward(
 
 def grad_x(geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, out: Array) -> None:
     """Fill out with the gradient for x, plus a bias for each of its channels."""
+    try:
+        _grad_x(geometry, grad, w, bias, out)
+    except runtime.SlowNumbers:
+        rescaled.by_images(_grad_x, geometry, grad, w, bias, out)
+
+
+def _grad_x(geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, out: Array) -> None:
     if _empty(geometry):
         by_taps.start(out, bias, geometry.data_format)
     elif not _takes_zeros(w):
@@ -259,6 +287,15 @@ def grad_w(
     geometry: ConvGeometry, grad: Array, x: Array, out: Array, grad_bias: Array | None
 ) -> None:
     """Fill out with the gradient for w, and grad_bias with that for the bias."""
+    try:
+        _grad_w(geometry, grad, x, out, grad_bias)
+    except runtime.SlowNumbers:
+        rescaled.grad_w(_grad_w, geometry, grad, x, out, grad_bias)
+
+
+def _grad_w(
+    geometry: ConvGeometry, grad: Array, x: Array, out: Array, grad_bias: Array | None
+) -> None:
     done = False
     if _empty(geometry):
         out[...] = 0

@@ -12,6 +12,8 @@ cdef struct Driver:
     packer pack
 
 
+# after watch() and the work that was watched: raises what came of it, if that is no result
+cdef int ended(bint failed, str what) except -1
 cdef const fc_kernels *kernels_of(cnp.ndarray array)
 cdef const Geometry *geometry_of(cnp.ndarray numbers)
 cdef Driver driver_of(str algorithm)

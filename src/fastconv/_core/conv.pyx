@@ -35,17 +35,37 @@ from fastconv._core.problem cimport (
     smaller,
 )
 from fastconv._core.rows cimport fits_turned, pack_rows, rows_bytes, run_rows
-from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
+from fastconv._core.runtime cimport (
+    FC_FLOAT32,
+    FC_FLOAT64,
+    FC_INT64,
+    conv_kernels,
+    fc_kernels,
+    watch,
+    watch_ends,
+)
 from fastconv._core.strip_tiles cimport pack_strips, strips_bytes
 from fastconv._core.strips cimport fits_strips, run_strips
 from fastconv._core.taps cimport pack_taps, taps_bytes
 from fastconv._core.winograd_gradient cimport run_winograd_gradient
 from fastconv._core.winograd cimport pack_winograd, run_winograd, winograd_bytes
 
+from fastconv._core.runtime import SlowNumbers
+
 cnp.import_array()
 
 cdef enum:
     PACKED_ALIGNMENT = 64
+
+
+cdef int ended(bint failed, str what) except -1:
+    # what comes after watch() and the work that was watched
+    cdef bint slow = watch_ends()
+    if failed:
+        raise MemoryError(f"no memory for the workspace of a {what}")
+    if slow:
+        raise SlowNumbers
+    return 0
 
 
 cdef const fc_kernels *kernels_of(cnp.ndarray array):
@@ -200,9 +220,9 @@ def forward(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray w, bias, cnp.ndarray
     if packed is not None:
         p.packed = cnp.PyArray_BYTES(packed)
     with nogil:
+        watch()
         failed = driver.run(&p)
-    if failed:
-        raise MemoryError("no memory for the workspace of a convolution")
+    ended(failed, "convolution")
 
 
 def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarray out,
@@ -215,9 +235,9 @@ def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarr
     if not every_pixel_reached(g):
         out[...] = 0 if bias is None else (bias if g.channels_last else bias[:, None, None])
     with nogil:
+        watch()
         failed = run_phases(g, &whole, &driver, highest)
-    if failed:
-        raise MemoryError("no memory for the workspace of a gradient")
+    ended(failed, "gradient")
 
 
 cdef int run_phases(const Geometry *g, const Problem *whole, const Driver *driver,
@@ -263,9 +283,9 @@ def grad_x_by_scatter(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias
     cdef int failed
     p.depth_limit = depth_limit(p.kernels, p.filters, highest)
     with nogil:
+        watch()
         failed = run_scatter(g, &p)
-    if failed:
-        raise MemoryError("no memory for the workspace of a gradient")
+    ended(failed, "gradient")
 
 
 def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
@@ -281,12 +301,12 @@ def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out
     cdef int failed
     p.depth_limit = depth_limit(p.kernels, p.samples * p.out_h * p.out_w, highest)
     with nogil:
+        watch()
         if winograd:
             failed = run_winograd_gradient(&p, bias)
         else:
             failed = run_grouped_gradient(&p) if grouped else run_depthwise_gradient(&p, bias)
-    if failed:
-        raise MemoryError("no memory for the workspace of a gradient")
+    ended(failed, "gradient")
 
 
 def turned_fits(cnp.ndarray numbers):

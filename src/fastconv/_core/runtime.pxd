@@ -194,6 +194,11 @@ ctypedef void (*task_function)(void *context, Py_ssize_t task, char *workspace) 
 cdef const fc_kernels *conv_kernels(int dtype) noexcept nogil
 cdef const fc_max_kernels *pool_kernels(int dtype) noexcept nogil
 
+# Between the two, loops of the calling thread stop at numbers that take long, as does all that comes
+# after such a loop; watch_ends says whether one did.
+cdef void watch() noexcept nogil
+cdef bint watch_ends() noexcept nogil
+
 # Runs function(context, t, workspace) for every t < tasks; -1 if there was no memory, else 0.
 cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, int threads,
                       size_t workspace) noexcept nogil

@@ -16,6 +16,11 @@ cdef extern from "runtime_support.h" nogil:
     int fc_alone()
     void fc_watch_forks()
     int fc_pool_was_lost()
+    void fc_run_here(task_function function, void *context, Py_ssize_t tasks, char *memory)
+    void fc_watch()
+    int fc_watch_ends()
+    int fc_unwatched
+    int fc_stopped
 
 cdef enum:
     MAX_THREADS = 256
@@ -37,8 +42,9 @@ cdef const fc_max_kernels *pool_kernels(int dtype) noexcept nogil:
 cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, int threads,
                       size_t workspace) noexcept nogil:
     cdef char *memory[MAX_THREADS]
-    cdef Py_ssize_t task
     cdef int t, limit = fc_openmp_limit()
+    if fc_stopped:  # a loop before this one, on whose work it builds
+        return 0
     threads = <int> max(1, min(threads, tasks, MAX_THREADS))
     if limit != initial_limit:  # somebody, threadpoolctl say, asks OpenMP for fewer
         threads = min(threads, limit)
@@ -54,13 +60,32 @@ cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, i
     if threads == 0:
         return -1
     if threads == 1:
-        for task in range(tasks):
-            function(context, task, memory[0])
+        fc_run_here(function, context, tasks, memory[0])
     else:
         fc_run_on_threads(function, context, tasks, threads, memory)
     for t in range(threads):
         fc_workspace_give(memory[t])
     return 0
+
+
+class SlowNumbers(Exception):
+    """What was to be computed was not: denormal numbers would have made it take long."""
+
+
+cdef void watch() noexcept nogil:
+    fc_watch()
+
+
+cdef bint watch_ends() noexcept nogil:
+    return fc_watch_ends()
+
+
+def leave_unwatched(bint unwatched):
+    """Set whether this thread computes with whatever numbers there are; returns what held before."""
+    global fc_unwatched
+    cdef bint before = fc_unwatched
+    fc_unwatched = unwatched
+    return before
 
 
 def isas_built():

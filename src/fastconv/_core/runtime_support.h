@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "floating_point.h"
+
 /* whether the loop ran on several threads; and whether they were lost to a fork since */
 static _Atomic int fc_pool_used, fc_pool_lost;
 
@@ -99,18 +101,27 @@ typedef struct {
     void *context;
     ptrdiff_t tasks;
     _Atomic ptrdiff_t *next;
+    _Atomic int *stopped;
+    int watched;
     char *memory;
 } fc_worker;
 
-/* the counter is relaxed: a task may not rely on what another one wrote */
+/* the counter is relaxed: a task may not rely on what another one wrote. A new thread has the modes
+ * of who starts it. */
 static void *fc_work(void *argument) {
     const fc_worker *const worker = argument;
-    for (;;) {
+    const unsigned before = fc_get_modes();
+    fc_set_modes(before & ~(unsigned)FC_FLAGS);
+    while (!atomic_load_explicit(worker->stopped, memory_order_relaxed)) {
         const ptrdiff_t task = atomic_fetch_add_explicit(worker->next, 1, memory_order_relaxed);
         if (task >= worker->tasks)
-            return NULL;
+            break;
         worker->function(worker->context, task, worker->memory);
+        if (worker->watched && fc_met_tiny())
+            atomic_store_explicit(worker->stopped, 1, memory_order_relaxed);
     }
+    fc_set_modes(before);
+    return NULL;
 }
 
 static inline void fc_run_on_pthreads(fc_task function, void *context, ptrdiff_t tasks, int threads,
@@ -119,16 +130,34 @@ static inline void fc_run_on_pthreads(fc_task function, void *context, ptrdiff_t
     pthread_t thread[MOST];
     fc_worker worker[MOST];
     _Atomic ptrdiff_t next = 0;
+    _Atomic int stopped = 0;
     int started = 1;
     for (int t = 0; t < threads; t++)
-        worker[t] = (fc_worker){function, context, tasks, &next, memory[t]};
+        worker[t] = (fc_worker){function, context, tasks, &next, &stopped, fc_watched, memory[t]};
     while (started < threads && !pthread_create(&thread[started], NULL, fc_work, &worker[started]))
         started++;
     fc_work(&worker[0]);
     for (int t = 1; t < started; t++)
         pthread_join(thread[t], NULL);
+    fc_stopped = atomic_load_explicit(&stopped, memory_order_relaxed);
 }
 #endif
+
+/* Tasks on one thread; if it is watched until one meets numbers that are slow. */
+static inline void fc_run_here(fc_task function, void *context, ptrdiff_t tasks, char *memory) {
+    if (!fc_watched) {
+        for (ptrdiff_t task = 0; task < tasks; task++)
+            function(context, task, memory);
+        return;
+    }
+    const unsigned before = fc_get_modes();
+    fc_set_modes(before & ~(unsigned)FC_FLAGS);
+    for (ptrdiff_t task = 0; task < tasks && !fc_stopped; task++) {
+        function(context, task, memory);
+        fc_stopped = fc_met_tiny();
+    }
+    fc_set_modes(before);
+}
 
 /* function(context, t, memory[thread]) for every t < tasks.  What they brought is judged unless the
  * loop was so short that a thread that slept may come late to it on any machine. */
@@ -141,22 +170,33 @@ static inline void fc_run_on_threads(fc_task function, void *context, ptrdiff_t 
     fc_run_on_pthreads(function, context, tasks, threads, memory);
 #elif defined(FC_OPENMP)
     const double start = fc_seconds(CLOCK_MONOTONIC);
+    const unsigned modes = fc_get_modes() & FC_MODES;
+    const int watched = fc_watched;
+    _Atomic int stopped = 0;
     double worked = 0;
 #pragma omp parallel num_threads(threads) reduction(+ : worked)
     {
         char *const mine = memory[omp_get_thread_num()];
+        const unsigned before = fc_get_modes();
         const double begin = fc_seconds(CLOCK_THREAD_CPUTIME_ID);
+        fc_set_modes((before & ~(unsigned)(FC_MODES | FC_FLAGS)) | modes);
 #pragma omp for schedule(dynamic, 1) nowait
-        for (ptrdiff_t task = 0; task < tasks; task++)
+        for (ptrdiff_t task = 0; task < tasks; task++) {
+            if (atomic_load_explicit(&stopped, memory_order_relaxed))
+                continue;
             function(context, task, mine);
+            if (watched && fc_met_tiny())
+                atomic_store_explicit(&stopped, 1, memory_order_relaxed);
+        }
+        fc_set_modes(before);
         worked += fc_seconds(CLOCK_THREAD_CPUTIME_ID) - begin;
     }
     const double passed = fc_seconds(CLOCK_MONOTONIC) - start;
     if (passed >= FC_SHORT_LOOP)
         fc_judge(worked / passed, passed);
+    fc_stopped = atomic_load_explicit(&stopped, memory_order_relaxed);
 #else
-    for (ptrdiff_t task = 0; task < tasks; task++)
-        function(context, task, memory[0]);
+    fc_run_here(function, context, tasks, memory[0]);
     (void)threads;
 #endif
 }

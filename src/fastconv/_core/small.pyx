@@ -27,6 +27,7 @@ from fastconv._core.conv cimport (
     sum_is_finite,
 )
 from fastconv._core.problem cimport Geometry, Problem, depth_limit
+from fastconv._core.runtime cimport watch, watch_ends
 
 cnp.import_array()
 
@@ -217,6 +218,7 @@ cdef class Convolution(Call):
         cdef Problem p = self.problem
         cdef cnp.ndarray out
         cdef int failed
+        cdef bint slow
         if not (bias is None or self.takes_bias(bias)):
             return None
         p.w = cnp.PyArray_BYTES(second)
@@ -229,14 +231,18 @@ cdef class Convolution(Call):
         p.bias = NULL if bias is None else cnp.PyArray_BYTES(bias)
         p.out = cnp.PyArray_BYTES(out)
         with nogil:
+            watch()
             if self.way == FORWARD:
                 failed = self.driver.run(&p)
             elif self.way == PHASES:
                 failed = run_phases(&self.geometry, &p, &self.driver, False)
             else:
                 failed = run_scatter(&self.geometry, &p)
+            slow = watch_ends()
         if failed:
             raise MemoryError("no memory for the workspace of a convolution")
+        if slow:
+            return None
         return out
 
     cdef bint takes_bias(self, object bias):

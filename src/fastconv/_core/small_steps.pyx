@@ -8,6 +8,8 @@ from fastconv._core.pool_gradients cimport avg_pool_grad_x
 from fastconv._core.small cimport AXES, Call
 from fastconv._core.weights cimport grad_w
 
+from fastconv._core.runtime import SlowNumbers
+
 cnp.import_array()
 
 
@@ -40,8 +42,11 @@ cdef class WeightGradient(Call):
         cdef cnp.npy_intp filters = geometry_of(self.numbers).filters
         if self.with_bias:
             sums = cnp.PyArray_SimpleNew(1, &filters, self.dtype)
-        grad_w(self.numbers, first, second, engine_view(out) if self.last else out, 1, False,
-               self.algorithm, sums)
+        try:
+            grad_w(self.numbers, first, second, engine_view(out) if self.last else out, 1, False,
+                   self.algorithm, sums)
+        except SlowNumbers:
+            return None
         if self.finite and not sum_is_finite(self.kernels, cnp.PyArray_BYTES(out),
                                              cnp.PyArray_SIZE(out)):
             return None

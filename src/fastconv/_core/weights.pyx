@@ -19,7 +19,7 @@ from libc.string cimport memset
 cimport numpy as cnp
 
 from fastconv._core.bias_sums cimport add_chunks, bias_bytes
-from fastconv._core.conv cimport geometry_of, kernels_of
+from fastconv._core.conv cimport ended, geometry_of, kernels_of
 from fastconv._core.dot cimport dot_task, plan_dot
 from fastconv._core.lanes cimport lanes_task, plan_lanes
 from fastconv._core.problem cimport Geometry, ceil_div, share, smaller
@@ -32,6 +32,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_give,
     fc_workspace_take,
     parallel_for,
+    watch,
     plain_epilogue,
 )
 
@@ -150,6 +151,7 @@ cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray o
     s.bias.out = NULL if grad_bias is None else cnp.PyArray_BYTES(grad_bias)
     s.bias.filters = s.geometry.filters
     with nogil:
+        watch()
         plan_common(&s, highest)
         s.out_group = s.filters * s.out_filter
         if lanes:
@@ -174,8 +176,7 @@ cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray o
         if not failed:
             add_chunks(&s.bias, s.kernels, s.chunks)
         fc_workspace_give(taken)
-    if failed:
-        raise MemoryError("no memory for the workspace of a gradient")
+    ended(failed, "gradient")
 
 
 # ----------------------------------------------------------------------------------- bias
