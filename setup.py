@@ -103,7 +103,10 @@ def extensions() -> list[Extension]:
     kernels = [name for name, _ in kernel_libraries()]
     sources = sorted(str(path) for path in Path(KERNELS).glob("*.[ch]"))
     memory = [f"{KERNELS}/kernels.h", f"{KERNELS}/workspace.c"]
-    support = [f"{CORE}/{name}.h" for name in ("runtime_support", "signals", "thread_start")]
+    support = [
+        f"{CORE}/{name}.h"
+        for name in ("runtime_support", "floating_point", "signals", "thread_start")
+    ]
     return [
         Extension(
             f"fastconv._core.{name}",

@@ -13,6 +13,7 @@
 
 #include <stddef.h>
 
+#include "floating_point.h"
 #include "signals.h"
 #include "thread_start.h"
 
@@ -171,6 +172,7 @@ static inline void fc_run_on_threads(fc_task function, void *context, ptrdiff_t 
     fc_run_on_pthreads(function, context, tasks, threads, memory, stop, watches);
 #elif defined(FC_OPENMP)
     const double start = fc_seconds(CLOCK_MONOTONIC);
+    const unsigned modes = fc_get_modes();
     double worked = 0;
 #pragma omp parallel num_threads(threads) reduction(+ : worked)
     {
@@ -178,10 +180,12 @@ static inline void fc_run_on_threads(fc_task function, void *context, ptrdiff_t 
         const double begin = fc_seconds(CLOCK_THREAD_CPUTIME_ID);
         fc_seat seat = fc_take_seat(stop, number == 0 && watches), *const before = fc_here;
         fc_here = &seat;
+        const unsigned own_modes = fc_adopt_modes(modes);
 #pragma omp for schedule(dynamic, 1) nowait
         for (ptrdiff_t task = 0; task < tasks; task++)
             if (!fc_stopped())
                 function(context, task, memory[number]);
+        fc_set_modes(own_modes);
         fc_here = before;
         worked += fc_seconds(CLOCK_THREAD_CPUTIME_ID) - begin;
     }
