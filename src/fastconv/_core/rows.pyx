@@ -33,6 +33,7 @@ from fastconv._core.runtime cimport (
 )
 
 cdef enum:
+    AHEAD_BYTES = 1 << 11      # lines of out are asked for so far ahead
     GROUP_POINTERS = 4096      # of the tiles that are multiplied with one panel in turn
     STRIP_BYTES = 1 << 18
     FEW_CHANNELS = 32
@@ -203,6 +204,7 @@ cdef void tile_group(const Rows *s, const Depth *d, Py_ssize_t block, Py_ssize_t
     cdef bint last = block == s.blocking.blocks - 1
     cdef fc_epilogue e = plain_epilogue(block > 0)
     e.relu = last and p.relu
+    e.out_ahead = ceil_div(AHEAD_BYTES, s.height * p.out_column * size) * s.height * p.out_column
     for panel in range(panel0, panel1):
         if stopped():
             return

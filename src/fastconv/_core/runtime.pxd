@@ -36,7 +36,7 @@ cdef extern from "kernels/kernels.h" nogil:
         int relu
         const void *row_bias
         const void *column_bias
-        Py_ssize_t ahead
+        Py_ssize_t ahead, out_ahead
 
     ctypedef struct fc_copy:
         Py_ssize_t to "to"
@@ -184,7 +184,7 @@ cdef inline fc_epilogue plain_epilogue(bint accumulate) noexcept nogil:
     e.accumulate = accumulate
     e.relu = 0
     e.row_bias = e.column_bias = NULL
-    e.ahead = 0
+    e.ahead = e.out_ahead = 0
     return e
 
 
