@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts soak soak-fuzz mutants docs lint \
-  bench bench-training bench-onnx bench-hosts asan tsan clean
+  bench bench-training bench-onnx bench-hosts bench-errors bench-denormals asan tsan clean
 
 PIP := -m pip --disable-pip-version-check
 # All that goes into the wheel; the C that Cython generates beside its sources doesn't.
@@ -158,6 +158,12 @@ bench-training: .venv-bench/.stamp ## of these, the steps of training beside Ker
 
 bench-onnx: .venv-bench/.stamp ## time the networks that ship with onnx beside ONNX Runtime (BENCH=--stock: and its evaluator)
 	.venv-bench/bin/python -m bench.onnx_networks $(BENCH)
+
+bench-errors: .venv-bench/.stamp ## the error of every algorithm on every layer, beside PyTorch's: tables (BENCH=--quick)
+	.venv-bench/bin/python -m bench.errors $(BENCH)
+
+bench-denormals: .venv-bench/.stamp ## time operations on denormal numbers beside PyTorch
+	.venv-bench/bin/python -m bench.denormals $(BENCH)
 
 # Keras's own convolutions on NumPy go through JAX.
 bench-hosts: .venv-hosts/.stamp ## time Keras's NumPy backend, autograd and PyTensor with our kernels and with their own (BENCH=--quick)

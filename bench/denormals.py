@@ -85,9 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
             what = "convolution" if isinstance(problem, Layer) else "pool"
             print(f"{op:16} {problem.name:16} {what:12}", *cells, sep="  ", flush=True)
     for kind, values in found.items():
-        print(
-            f"{kind}: PyTorch's time / ours {geometric_mean(values):.2f}, at least {min(values):.2f}"
-        )
+        mean = geometric_mean(values)
+        print(f"{kind}: PyTorch's time / ours {mean:.2f}, at least {min(values):.2f}")
     return 0
 
 

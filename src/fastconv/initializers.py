@@ -201,9 +201,9 @@ class VarianceScaling(RandomInitializer):
 
 def _number(function: str, argument: str, value: object) -> float:
     """Return a number as a float."""
-    number = plain_real(function, argument, value, "a number")
-    if math.isnan(number):
-        raise value_error(function, argument, "a number", describe(value))
+    number = plain_real(function, argument, value, "a finite number")
+    if not math.isfinite(number):
+        raise value_error(function, argument, "a finite number", describe(value))
     return number
 
 

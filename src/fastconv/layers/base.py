@@ -427,11 +427,13 @@ def plain_sizes(function: str, argument: str, value: object) -> tuple[int | None
 
 
 def positive_int(function: str, argument: str, value: object) -> int:
-    """Return an int of at least 1."""
+    """Return an int of at least 1, below 2**63: NumPy has no larger sizes, and floats end too."""
     rule = "an int of at least 1"
     number = plain_int(function, argument, value, rule)
     if number < 1:
         raise value_error(function, argument, rule, number)
+    if number >= 2**63:
+        raise value_error(function, argument, "below 2**63", number)
     return number
 
 
