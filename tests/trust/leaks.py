@@ -6,8 +6,8 @@
 The calls are all there are: operations of varied shapes, dtypes, threads and precision, prepared
 convolutions that are made and dropped, errors of every type, and a model that predicts and trains.
 With --shapes the same calls come again and again, else ever new ones; --plant keeps an object of so
-many bytes a round. Python's objects count too, for its allocator is malloc. Prints a line of JSON: bytes a call,
-and the resident kilobytes at ten points.
+many bytes a round. Python's objects count too, for its allocator is malloc. Prints a line of JSON:
+bytes a call, and the resident kilobytes at ten points.
 """
 
 import argparse
@@ -124,7 +124,8 @@ class Caller:
     def mistakes(self, rng, seed):
         """Make calls that raise, before and after arrays are made.
 
-        None names a dtype that NumPy makes a new text of: those alone leave a byte a call behind.
+        None is about a dtype, whose name NumPy makes anew each time: malloc's accounts then take
+        ten thousands of calls to come to rest, of NumPy alone as well.
         """
         size = int(rng.integers(3, 12))
         x, w = np.ones((1, 2, size, size + 1), "float32"), np.ones((3, 2, 3, 3), "float32")
