@@ -6,8 +6,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts soak soak-fuzz docs lint bench bench-training \
-  bench-onnx bench-hosts asan tsan clean
+.PHONY: help demo dev build test test-newest test-numpy1 test-alone test-hosts soak soak-fuzz mutants docs lint \
+  bench bench-training bench-onnx bench-hosts asan tsan clean
 
 PIP := -m pip --disable-pip-version-check
 # All that goes into the wheel; the C that Cython generates beside its sources doesn't.
@@ -106,6 +106,16 @@ soak: .venv-test/.stamp ## the long form of the tests in tests/trust: hours (SOA
 	.venv-test/bin/python -m pytest --soak $(SOAK) tests/trust
 
 # Hosts have an environment of their own: PyTensor's Numba wants an older NumPy at times.
+# Copies of this checkout are built and tested with a fault in each: about a minute of one core a fault.
+mutants: .venv-mutants/.stamp ## plant faults by rule in kernels, drivers and geometry; each must be found by a test (MUTANTS='--seed 2')
+	.venv-mutants/bin/python tests/trust/mutants.py $(MUTANTS)
+
+.venv-mutants/.stamp: dist/.stamp | .venv-mutants/bin/python
+	@echo "== installing what the build and the tests need in .venv-mutants"
+	@.venv-mutants/bin/python $(PIP) install --quiet 'setuptools>=77' 'cython>=3.1' 'numpy>=2.0'
+	@.venv-mutants/bin/python $(PIP) install --quiet '$(WHEEL)[test]'
+	@touch $@
+
 test-hosts: .venv-hosts/.stamp ## the suites that need a host framework, and the examples of the pages on them
 	.venv-hosts/bin/python -m pytest $(PYTEST) tests/hosts tests/test_doctest.py || [ $$? -eq 5 ]
 

@@ -103,6 +103,10 @@ def extensions() -> list[Extension]:
     kernels = [name for name, _ in kernel_libraries()]
     sources = sorted(str(path) for path in Path(KERNELS).glob("*.[ch]"))
     memory = [f"{KERNELS}/kernels.h", f"{KERNELS}/workspace.c"]
+    support = [
+        f"{CORE}/{name}.h"
+        for name in ("runtime_support", "floating_point", "signals", "thread_start")
+    ]
     return [
         Extension(
             f"fastconv._core.{name}",
@@ -110,7 +114,7 @@ def extensions() -> list[Extension]:
             include_dirs=[np.get_include(), CORE],
             # runtime alone has kernels in it; it is linked anew when one of them changes
             libraries=kernels if name == "runtime" else kernels[:1],
-            depends=[f"{CORE}/runtime_support.h", *sources] if name == "runtime" else memory,
+            depends=[*support, *sources] if name == "runtime" else memory,
             define_macros=[
                 ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
                 ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION"),  # works on every later one

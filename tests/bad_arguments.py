@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 import fastconv as fc
+from fastconv.errors import LONGEST_MESSAGE
 
 LARGEST = 2**31 - 1
 V, T = ValueError, TypeError
@@ -193,3 +194,46 @@ def rows_of(name):
             tables = {"groups": GROUPS_ROWS, "data_format": LAYOUT_ROWS}
             tables["activation"] = ACTIVATION_ROWS
             yield from tables.get(argument) or flag_rows(argument)
+
+
+# The sizes of one array follow from others, so it may be one of these that is blamed.
+RELATED = {
+    "x_shape": {"w", "grad", "groups", "x_shape"},
+    "w_shape": {"w_shape", "grad", "groups"},
+    "groups": {"groups"},
+}
+
+
+def contents(value):
+    """Return what an argument holds, to compare it with later."""
+    if not isinstance(value, np.ndarray):
+        return None
+    elements = value.tobytes() if value.size < 2**24 else None
+    return value.dtype, value.shape, value.strides, elements
+
+
+def refusal(name, argument, bad, error):
+    """Call with one bad argument; return what is wrong with how it is refused, None if nothing."""
+    blamed = RELATED.get(argument, {argument})
+    return refusal_of(name, good(name) | {argument: bad}, error, blamed)
+
+
+def refusal_of(name, arguments, error, blamed):
+    """The same for all arguments, of which one of `blamed` must be named."""
+    before = {key: contents(value) for key, value in arguments.items()}
+    try:
+        getattr(fc, name)(**arguments)
+    except Exception as caught:
+        kind, message = type(caught), str(caught)
+    else:
+        return "silently wrong: it was taken"
+    if before != {key: contents(value) for key, value in arguments.items()}:
+        return "an argument was changed"
+    if kind is not error:
+        return f"{kind.__name__} in place of {error.__name__}: {message}"
+    named = message.startswith(tuple(f"{name}: {who} must be " for who in blamed))
+    if not named or not (", got " in message or message.endswith("...")):
+        return f"other words: {message}"
+    if len(message) > LONGEST_MESSAGE or not message.isprintable():
+        return f"not one short line: {message}"
+    return None

@@ -528,16 +528,16 @@ def test_split(photos, tmp_path, move):
 def test_a_split_that_was_broken_off(photos, tmp_path, monkeypatch):
     target = tmp_path / "parts"
     copied = []
-    copy = cats_vs_dogs.shutil.copyfile
+    copy = cats_vs_dogs.shutil.copyfileobj
 
-    def fail_at_the_fifth(source, to):
+    def fail_at_the_fifth(source, to, *length):
         copied.append(source)
         if len(copied) == 5:
-            pathlib.Path(to).write_bytes(b"half")
+            to.write(b"half")
             raise OSError("the disk is full")
-        return copy(source, to)
+        return copy(source, to, *length)
 
-    monkeypatch.setattr(cats_vs_dogs.shutil, "copyfile", fail_at_the_fifth)
+    monkeypatch.setattr(cats_vs_dogs.shutil, "copyfileobj", fail_at_the_fifth)
     with pytest.raises(OSError, match="full"):
         cats_vs_dogs.split(photos, target, (4, 2, 1), progress=False)
     assert len(listing(target)) == 4

@@ -494,7 +494,7 @@ def test_a_failing_write_leaves_the_old_file(write, tmp_path, monkeypatch):
         patched.setattr(
             files.os,
             "fdopen",
-            lambda h, mode: Full(real(h, mode)) if "w" in mode else real(h, mode),
+            lambda h, mode, **more: Full(real(h, mode, **more)) if "w" in mode else real(h, mode),
         )
         with pytest.raises(OSError, match="No space"):
             new.save(path)

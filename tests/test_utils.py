@@ -169,13 +169,13 @@ def test_a_file_longer_than_allowed_is_not_read(tmp_path):
 
 def test_a_file_is_whole_or_not_there(tmp_path):
     def fail_in_the_middle():
-        with files.whole_file(tmp_path / "file") as part, open(part, "wb") as file:
+        with files.whole_file(tmp_path / "file") as file:
             file.write(b"half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail_in_the_middle()
     assert list(tmp_path.iterdir()) == []
-    with files.whole_file(tmp_path / "file") as part, open(part, "wb") as file:
+    with files.whole_file(tmp_path / "file") as file:
         file.write(b"whole")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -10,7 +10,8 @@ is too large. It copies x once a tap, and is the last row of every table of the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+
+AT_ONCE = 1 << 22  # elements of images and outputs
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,15 @@ def _taps(geometry: ConvGeometry) -> Iterator[_Tap]:
             )
 
 
+def _pieces(geometry: ConvGeometry) -> Iterator[tuple[slice, ConvGeometry]]:
+    """Yield some images after the others: NumPy's passes are short, and what a tap adds small."""
+    g = geometry
+    each = max(1, AT_ONCE // max(1, prod(g.x_shape[1:]) + prod(g.out_shape[1:])))
+    for first in range(0, g.samples, each):
+        last = min(first + each, g.samples)
+        yield slice(first, last), replace(g, samples=last - first) if each < g.samples else g
+
+
 def start(out: Array, bias: Array | None, data_format: str) -> None:
     """Fill out with what a sum over nothing gives: the bias, or zero."""
     out[...] = 0
@@ -88,6 +100,13 @@ def forward(
     geometry: ConvGeometry, x: Array, w: Array, bias: Array | None, out: Array, relu: bool
 ) -> None:
     """Fill out with the convolution of x with w."""
+    for images, inner in _pieces(geometry):
+        _forward(inner, x[images], w, bias, out[images], relu)
+
+
+def _forward(
+    geometry: ConvGeometry, x: Array, w: Array, bias: Array | None, out: Array, relu: bool
+) -> None:
     start(out, bias, geometry.data_format)
     for tap in _taps(geometry):
         part = np.empty_like(out[tap.outputs], order="C")
@@ -103,6 +122,11 @@ def forward(
 
 def grad_x(geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, out: Array) -> None:
     """Fill out with the gradient for x, plus a bias for each of its channels."""
+    for images, inner in _pieces(geometry):
+        _grad_x(inner, grad[images], w, bias, out[images])
+
+
+def _grad_x(geometry: ConvGeometry, grad: Array, w: Array, bias: Array | None, out: Array) -> None:
     start(out, bias, geometry.data_format)
     for tap in _taps(geometry):
         part = np.empty_like(out[tap.pixels], order="C")

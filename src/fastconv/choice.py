@@ -76,8 +76,8 @@ def _splitting_pays(geometry: ConvGeometry, gradient: bool) -> bool:
     if g.groups > 1 or max(g.stride_h, g.stride_w) > 4 or width < 8 or (taps == 1 and channels > 8):
         return False
     most = 16 if channels <= 8 and not sparse else 8
-    if channels > 1 and taps <= 9 and not (g.padded or gradient):
-        most = min(most, 15)  # rows reads the image as it lies, and 16 filters fill its vectors
+    if taps <= 9 and not gradient:
+        most = min(most, 15)  # 16 filters fill the vectors of rows
     if deep and taps >= 25:  # rows cannot take a kernel row as one run
         most = 32
     if width < 24:

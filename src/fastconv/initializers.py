@@ -10,6 +10,7 @@ import numpy as np
 from . import serialization
 from .config import floatx
 from .errors import describe, type_error, value_error
+from .geometry import plain_real
 from .random import checked_seed, new_generator
 
 if TYPE_CHECKING:
@@ -200,11 +201,10 @@ class VarianceScaling(RandomInitializer):
 
 def _number(function: str, argument: str, value: object) -> float:
     """Return a number as a float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise type_error(function, argument, "a number", describe(value))
-    if math.isnan(value):
+    number = plain_real(function, argument, value, "a number")
+    if math.isnan(number):
         raise value_error(function, argument, "a number", describe(value))
-    return float(value)
+    return number
 
 
 def _fans(shape: Sequence[int]) -> tuple[int, int]:

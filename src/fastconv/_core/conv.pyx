@@ -35,7 +35,15 @@ from fastconv._core.problem cimport (
     smaller,
 )
 from fastconv._core.rows cimport fits_turned, pack_rows, rows_bytes, run_rows
-from fastconv._core.runtime cimport FC_FLOAT32, FC_FLOAT64, FC_INT64, conv_kernels, fc_kernels
+from fastconv._core.runtime cimport (
+    FC_FLOAT32,
+    FC_FLOAT64,
+    FC_INT64,
+    conv_kernels,
+    fc_kernels,
+    raise_failure,
+    stopped,
+)
 from fastconv._core.strip_tiles cimport pack_strips, strips_bytes
 from fastconv._core.strips cimport fits_strips, run_strips
 from fastconv._core.taps cimport pack_taps, taps_bytes
@@ -186,7 +194,7 @@ def pack(cnp.ndarray numbers, cnp.ndarray w, int threads, bint highest, str algo
     with nogil:
         failed = driver.pack(&p, cnp.PyArray_BYTES(packed))
     if failed:
-        raise MemoryError("no memory to pack weights")
+        raise_failure("no memory to pack weights")
     return packed
 
 
@@ -202,7 +210,7 @@ def forward(cnp.ndarray numbers, cnp.ndarray x, cnp.ndarray w, bias, cnp.ndarray
     with nogil:
         failed = driver.run(&p)
     if failed:
-        raise MemoryError("no memory for the workspace of a convolution")
+        raise_failure("no memory for the workspace of a convolution")
 
 
 def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarray out,
@@ -217,7 +225,7 @@ def grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias, cnp.ndarr
     with nogil:
         failed = run_phases(g, &whole, &driver, highest)
     if failed:
-        raise MemoryError("no memory for the workspace of a gradient")
+        raise_failure("no memory for the workspace of a gradient")
 
 
 cdef int run_phases(const Geometry *g, const Problem *whole, const Driver *driver,
@@ -236,7 +244,7 @@ cdef int run_phases(const Geometry *g, const Problem *whole, const Driver *drive
             if h.taps == 0 or v.taps == 0:
                 continue
             p = phase_problem(g, whole, &h, &v, a, b, highest)
-            if driver.run(&p):
+            if (y + z > 0 and stopped()) or driver.run(&p):
                 return -1
     return 0
 
@@ -265,7 +273,7 @@ def grad_x_by_scatter(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray w, bias
     with nogil:
         failed = run_scatter(g, &p)
     if failed:
-        raise MemoryError("no memory for the workspace of a gradient")
+        raise_failure("no memory for the workspace of a gradient")
 
 
 def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out, int threads,
@@ -286,7 +294,7 @@ def grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray out
         else:
             failed = run_grouped_gradient(&p) if grouped else run_depthwise_gradient(&p, bias)
     if failed:
-        raise MemoryError("no memory for the workspace of a gradient")
+        raise_failure("no memory for the workspace of a gradient")
 
 
 def turned_fits(cnp.ndarray numbers):

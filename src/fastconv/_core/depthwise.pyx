@@ -7,7 +7,7 @@ the taps that are inside.
 """
 
 from fastconv._core.packing cimport give_packed, take_packed
-from fastconv._core.problem cimport Problem, share, smaller
+from fastconv._core.problem cimport Problem, count_tasks, share
 from fastconv._core.runtime cimport FC_SLACK, fc_epilogue, fc_tap, parallel_for, plain_epilogue
 
 
@@ -79,7 +79,7 @@ cdef int run_depthwise(const Problem *problem) noexcept nogil:
     if s.packed == NULL:
         return -1
     s.units = p.samples * p.out_h
-    s.tasks = smaller(s.units, 8 * p.threads)
+    s.tasks = count_tasks(p, s.units)
     failed = parallel_for(depthwise_task, &s, s.tasks, p.threads,
                           p.kernel_h * p.kernel_w * sizeof(fc_tap) + FC_SLACK)
     give_packed(p, s.packed)

@@ -23,6 +23,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
     plain_epilogue,
+    stopped,
 )
 
 cdef enum:
@@ -94,7 +95,7 @@ cdef void gradient_task(void *context, Py_ssize_t task, char *workspace) noexcep
         bias = begin_bias(&d.bias, p.kernels, chunk, c0, c1 - c0)
     for t in range(taps):
         memset(sums + (t * p.groups + c0) * size, 0, (c1 - c0) * size)
-    while line < end:
+    while line < end and not stopped():
         rows = rows_inside(p, line % p.out_h)
         count = smaller(rows.after - line % p.out_h, end - line)
         count = smaller(count, larger(1, d.block // p.out_w))

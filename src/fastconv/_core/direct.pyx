@@ -20,6 +20,7 @@ from fastconv._core.problem cimport (
     after_inside,
     ceil_div,
     common_divisor,
+    count_tasks,
     depth_block,
     first_inside,
     larger,
@@ -264,7 +265,7 @@ cdef Py_ssize_t plan_direct(Direct *s) noexcept nogil:
     lined = rows * ceil_div(p.out_w, lanes)
     s.by_row = lined * depth <= flat * (depth + 12)
     s.units = images * s.bands * s.taps.tile_parts
-    s.tasks = smaller(s.units, 8 * p.threads)
+    s.tasks = count_tasks(p, s.units)
     s.most_panels = ceil_div(ceil_div(p.out_w, lanes), b.vectors) * rows
     if not s.by_row:
         s.most_panels = ceil_div(flat, b.vectors)

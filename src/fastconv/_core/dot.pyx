@@ -9,7 +9,7 @@ from libc.string cimport memset
 from fastconv._core.bias_sums cimport begin_bias
 from fastconv._core.patch cimport Patch, copy_patch
 from fastconv._core.problem cimport Geometry, ceil_div, exact_length, larger, share, smaller
-from fastconv._core.runtime cimport FC_SLACK
+from fastconv._core.runtime cimport FC_SLACK, stopped
 from fastconv._core.weights cimport (
     BAND_BYTES,
     Part,
@@ -104,6 +104,8 @@ cdef void dot_task(void *context, Py_ssize_t task, char *workspace) noexcept nog
     if s.bias.out != NULL and part.start == 0:
         bias = begin_bias(&s.bias, s.kernels, chunk, part.group * s.filters, s.filters)
     for index in range(share(s.blocks, s.chunks, chunk), share(s.blocks, s.chunks, chunk + 1)):
+        if stopped():
+            return
         strip = index % s.column_parts
         row = share(s.geometry.out_h, s.column_parts, strip)
         dot_block(s, &part, index // s.column_parts, row,

@@ -12,7 +12,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from fastconv._core.packing cimport PARALLEL_BYTES, give_packed, take_packed
-from fastconv._core.problem cimport Problem, ceil_div, larger, round_up, share, smaller
+from fastconv._core.problem cimport Problem, ceil_div, count_tasks, larger, round_up, share, smaller
 from fastconv._core.runtime cimport (
     FC_SLACK,
     FC_SPREAD_EACH,
@@ -24,6 +24,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
     plain_epilogue,
+    stopped,
 )
 
 cdef enum:
@@ -248,6 +249,8 @@ cdef void sums_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     list_lanes(s, workspace + s.tap_bytes)
     memset(sums + first * bytes, 0, (last - first) * bytes)
     for unit in range(share(s.units, s.chunks, chunk), share(s.units, s.chunks, chunk + 1)):
+        if stopped():
+            return
         for index in range(first, last):
             add_piece(s, index, unit, sums + index * bytes, workspace)
 
@@ -326,7 +329,7 @@ cdef int run_grouped(const Problem *problem) noexcept nogil:
     if s.packed == NULL:
         return -1
     workspace = plan_pieces(&s)
-    s.tasks = smaller(s.units * s.blocks, 8 * problem.threads)
+    s.tasks = count_tasks(problem, s.units * s.blocks)
     failed = parallel_for(grouped_task, &s, s.tasks, problem.threads, workspace)
     give_packed(problem, s.packed)
     return failed

@@ -9,6 +9,7 @@ Of a 1x1 kernel, whose pixels are one row, x and grad may be exchanged: lanes ar
 
 from fastconv._core.bias_sums cimport begin_bias
 from fastconv._core.patch cimport Patch, copy_patch, turn_patch
+from fastconv._core.prefetch cimport LINE, ask_read
 from fastconv._core.problem cimport (
     Geometry,
     ceil_div,
@@ -18,7 +19,7 @@ from fastconv._core.problem cimport (
     share,
     smaller,
 )
-from fastconv._core.runtime cimport FC_SLACK, fc_epilogue, plain_epilogue
+from fastconv._core.runtime cimport FC_SLACK, fc_epilogue, plain_epilogue, stopped
 from fastconv._core.weights cimport (
     Part,
     Weights,
@@ -33,6 +34,8 @@ from fastconv._core.weights cimport (
 cdef enum:
     BLOCK_PIXELS = 256          # summed before they are added to the others
     PIXELS_EACH = 8             # packed at a time where channels are last
+    AHEAD_BYTES = 1 << 12       # grad is asked for so far ahead
+    ROWS_IN_PLACE = 64          # (channel, tap) rows that read grad as it lies, at most
     PANELS_EACH = 8             # panels of filters of one task
 
 
@@ -144,9 +147,12 @@ cdef void pack_pixels(const Weights *s, Py_ssize_t panel0, Py_ssize_t panel1, co
     # pixels done.. of a block's, all panels of a few at a time: memory is read in its order
     cdef const Geometry *g = s.geometry
     cdef Py_ssize_t size = s.kernels.itemsize, lanes = s.kernels.lanes, first, wide, panel, some
-    cdef Py_ssize_t start = share(s.vectors, s.panels, panel0) * lanes, q = 0
+    cdef Py_ssize_t start = share(s.vectors, s.panels, panel0) * lanes, q = 0, line
     while q < count:
         some = smaller(PIXELS_EACH, count - q)
+        # of 1x1 kernels tiles have asked for it
+        for line in range(ceil_div(some * g.filters * size, LINE) if s.taps > 1 else 0):
+            ask_read(grad + q * g.filters * size + AHEAD_BYTES + line * LINE)
         for panel in range(panel0, panel1):
             first = share(s.vectors, s.panels, panel) * lanes
             wide = share(s.vectors, s.panels, panel + 1) * lanes - first
@@ -155,6 +161,13 @@ cdef void pack_pixels(const Weights *s, Py_ssize_t panel0, Py_ssize_t panel1, co
                 to + ((first - start) * pixels + (done + q) * wide) * size, wide, wide, 0,
                 smaller(wide, s.filters - first))
         q += some
+
+
+cdef inline bint grad_in_place(const Weights *s, const Part *part) noexcept nogil:
+    # Whether a block of grad, one run of memory, is what packing would make of it.  Many tiles are
+    # faster with whole lines of a copy.
+    return (s.geometry.channels_last and s.geometry.groups == 1 and s.panels == 1
+            and s.filters == s.padded_filters and part.count <= ROWS_IN_PLACE)
 
 
 cdef void pack_grad(const Weights *s, const Part *part, const Block *b, Py_ssize_t panel0,
@@ -218,7 +231,7 @@ cdef void lanes_block(const Weights *s, const Part *part, const Block *b, Py_ssi
     cdef Py_ssize_t tiles = ceil_div(part.count, s.height), tile, first, height, panel, i, line
     cdef Py_ssize_t start, vectors, step, pixels = b.lines * b.length
     cdef char *band = workspace + s.pointer_bytes + s.packed_bytes
-    cdef char *packed = workspace + s.pointer_bytes
+    cdef const char *packed = workspace + s.pointer_bytes
     cdef const char **runs = <const char **> workspace
     cdef const void **rows = <const void **> (runs + s.rows_each)
     cdef Py_ssize_t *offsets = <Py_ssize_t *> (rows + s.rows_each * s.height)
@@ -226,7 +239,10 @@ cdef void lanes_block(const Weights *s, const Part *part, const Block *b, Py_ssi
     cdef fc_epilogue e = plain_epilogue(to.accumulate)
     step = find_runs(s, part, b, band, runs, offsets)
     start = share(s.vectors, s.panels, panel0) * lanes
-    pack_grad(s, part, b, panel0, panel1, packed)
+    if grad_in_place(s, part):
+        packed = s.grad + (b.first * s.geometry.out_w + b.j0) * s.filters * size
+    else:
+        pack_grad(s, part, b, panel0, panel1, <char *> packed)
     if to.bias != NULL and not s.exchanged:
         add_lanes(s, panel0, panel1, pixels, packed, to.bias)
     for tile in range(tiles):
@@ -278,6 +294,8 @@ cdef void lanes_task(void *context, Py_ssize_t task, char *workspace) noexcept n
                              part.group * (s.channels if s.exchanged else s.filters) + f0, f1 - f0)
     start = share(s.blocks, s.chunks, chunk)
     for index in range(start, share(s.blocks, s.chunks, chunk + 1)):
+        if stopped():
+            return
         b = find_block(s, index)
         to.accumulate = index > start
         lanes_block(s, &part, &b, panel0, panel1, &to, workspace)

@@ -16,6 +16,7 @@ from fastconv._core.problem cimport (
     Problem,
     ceil_div,
     common_divisor,
+    count_tasks,
     find_phase,
     larger,
     round_up,
@@ -237,7 +238,7 @@ cdef int run(Planes *s) noexcept nogil:
     rows = ceil_div(s.rows.count, s.strips)
     s.tall = (rows - 1) * s.rows.step + s.rows.reach
     s.units = planes * s.strips
-    s.tasks = smaller(s.units, 8 * p.threads)
+    s.tasks = count_tasks(p, s.units)
     s.start_bytes = round_up((phases + 1) * sizeof(Py_ssize_t), 64)
     s.tap_bytes = round_up(p.kernel_h * p.kernel_w * sizeof(fc_tap), 64)
     s.band_bytes = round_up(s.splits * s.tall * s.pitch * size, 64)

@@ -368,7 +368,7 @@ def max_pool_grad_x(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray indices, 
     cdef Py_ssize_t wrong = 0, task
     s.maximum = maximum_of(grad)
     s.indices = <const int64_t *> cnp.PyArray_DATA(indices)
-    s.wrong = <Py_ssize_t *> fc_workspace_take(8 * threads * sizeof(Py_ssize_t))
+    s.wrong = <Py_ssize_t *> fc_workspace_take(s.planes * sizeof(Py_ssize_t))
     if s.wrong == NULL:
         raise MemoryError("no memory for the workspace of a pool")
     try:

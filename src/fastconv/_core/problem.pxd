@@ -154,6 +154,19 @@ cdef inline Depth depth_block(const Problem *p, const Blocking *b, Py_ssize_t bl
     return d
 
 
+cdef enum:
+    TASK_WORK = 1 << 24         # products of the longest task: milliseconds
+
+
+# How many tasks for so many pieces of work: some for each thread, so that all end together; more
+# where these would take long, for signals are handled between tasks.
+cdef inline Py_ssize_t count_tasks(const Problem *p, Py_ssize_t units) noexcept nogil:
+    cdef Py_ssize_t outputs = p.samples * p.out_h * p.out_w * p.groups * p.filters
+    cdef Py_ssize_t depth = p.channels * p.kernel_h * p.kernel_w
+    cdef Py_ssize_t least = 8 * p.threads if p.threads > 1 else 1
+    return smaller(units, larger(least, outputs // ceil_div(TASK_WORK, depth)))
+
+
 # First tap that reaches a phase of a strided axis, and how the taps that do follow each other.
 cdef struct Phase:
     Py_ssize_t first, taps, every, pad, step, low, count

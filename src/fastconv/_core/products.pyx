@@ -17,6 +17,8 @@ from fastconv._core.runtime cimport (
     fc_kernels,
     parallel_for,
     plain_epilogue,
+    raise_failure,
+    stopped,
 )
 
 cnp.import_array()
@@ -71,6 +73,8 @@ cdef void multiply_block(const Products *s, Py_ssize_t block, Py_ssize_t row0, P
         at = share(s.vectors, s.panels, panel) * lanes - start
         pack_panel(s, panel, k0, depth, packed + at * depth * size)
     for tile in range(tiles):
+        if stopped():
+            return
         first = row0 + share(row1 - row0, tiles, tile)
         height = row0 + share(row1 - row0, tiles, tile + 1) - first
         for i in range(height):
@@ -169,4 +173,4 @@ def multiply(cnp.ndarray a, cnp.ndarray b, cnp.ndarray c, bias, bint a_transpose
     with nogil:
         failed = parallel_for(products_task, &s, s.row_parts * s.panel_parts, threads, workspace)
     if failed:
-        raise MemoryError("no memory for the workspace of a product")
+        raise_failure("no memory for the workspace of a product")

@@ -4,7 +4,7 @@ cimport numpy as cnp
 
 from fastconv._core.conv cimport kernels_of
 from fastconv._core.problem cimport ceil_div, larger, share, smaller
-from fastconv._core.runtime cimport fc_kernels, parallel_for
+from fastconv._core.runtime cimport fc_kernels, parallel_for, raise_failure
 
 cnp.import_array()
 
@@ -42,6 +42,7 @@ def relay(cnp.ndarray x, cnp.ndarray out, Py_ssize_t rows, Py_ssize_t columns, i
     """Fill out with the transposed images of x, both contiguous and of the same type."""
     cdef Relay s
     cdef Py_ssize_t each = rows * columns, bytes
+    cdef int failed
     s.kernels = kernels_of(x)
     s.x, s.out = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
     s.rows, s.columns = rows, columns
@@ -49,4 +50,6 @@ def relay(cnp.ndarray x, cnp.ndarray out, Py_ssize_t rows, Py_ssize_t columns, i
     s.parts = smaller(ceil_div(bytes, TASK_BYTES), ceil_div(larger(rows, columns), 64))
     threads = <int> larger(1, smaller(threads, cnp.PyArray_NBYTES(x) // TASK_BYTES))
     with nogil:
-        parallel_for(relay_task, &s, cnp.PyArray_SIZE(x) // each * s.parts, threads, 0)
+        failed = parallel_for(relay_task, &s, cnp.PyArray_SIZE(x) // each * s.parts, threads, 0)
+    if failed:
+        raise_failure("no memory to bring images to another layout")

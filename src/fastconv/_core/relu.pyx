@@ -4,7 +4,7 @@ cimport numpy as cnp
 
 from fastconv._core.conv cimport kernels_of
 from fastconv._core.problem cimport ceil_div, smaller
-from fastconv._core.runtime cimport fc_kernels, parallel_for
+from fastconv._core.runtime cimport fc_kernels, parallel_for, raise_failure
 
 cnp.import_array()
 
@@ -30,8 +30,11 @@ cdef void relu_task(void *context, Py_ssize_t task, char *workspace) noexcept no
 def relu_gradient(cnp.ndarray grad, cnp.ndarray y, cnp.ndarray out, int threads):
     """Fill out with what a relu, whose output y is, lets through of grad."""
     cdef Relu s
+    cdef int failed
     s.kernels = kernels_of(y)
     s.grad, s.y, s.out = cnp.PyArray_BYTES(grad), cnp.PyArray_BYTES(y), cnp.PyArray_BYTES(out)
     s.count = cnp.PyArray_SIZE(y)
     with nogil:
-        parallel_for(relu_task, &s, ceil_div(s.count, PIECE), threads, 0)
+        failed = parallel_for(relu_task, &s, ceil_div(s.count, PIECE), threads, 0)
+    if failed:
+        raise_failure("no memory for the gradient of a relu")

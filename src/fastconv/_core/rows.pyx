@@ -16,6 +16,7 @@ from fastconv._core.problem cimport (
     Geometry,
     Problem,
     ceil_div,
+    count_tasks,
     depth_block,
     larger,
     make_blocking,
@@ -28,9 +29,11 @@ from fastconv._core.runtime cimport (
     fc_epilogue,
     parallel_for,
     plain_epilogue,
+    stopped,
 )
 
 cdef enum:
+    AHEAD_BYTES = 1 << 11      # lines of out are asked for so far ahead
     GROUP_POINTERS = 4096      # of the tiles that are multiplied with one panel in turn
     STRIP_BYTES = 1 << 18
     FEW_CHANNELS = 32
@@ -201,7 +204,10 @@ cdef void tile_group(const Rows *s, const Depth *d, Py_ssize_t block, Py_ssize_t
     cdef bint last = block == s.blocking.blocks - 1
     cdef fc_epilogue e = plain_epilogue(block > 0)
     e.relu = last and p.relu
+    e.out_ahead = ceil_div(AHEAD_BYTES, s.height * p.out_column * size) * s.height * p.out_column
     for panel in range(panel0, panel1):
+        if stopped():
+            return
         start = share(s.vectors, s.panels, panel)
         vectors = share(s.vectors, s.panels, panel + 1) - start
         start *= lanes
@@ -292,7 +298,7 @@ cdef Py_ssize_t plan_rows(Rows *s) noexcept nogil:
     if images * s.strips < p.threads:
         s.panel_parts = smaller(s.panels, ceil_div(2 * p.threads, images * s.strips))
     s.units = images * s.strips * s.panel_parts
-    s.tasks = smaller(s.units, 8 * p.threads)
+    s.tasks = count_tasks(p, s.units)
     runs = p.kernel_h if s.merged else s.blocking.taps_each
     s.group_tiles = larger(1, GROUP_POINTERS // (runs * s.height))
     s.pointer_bytes = round_up(runs * s.height * s.group_tiles * sizeof(void *), 64)

@@ -36,7 +36,7 @@ cdef extern from "kernels/kernels.h" nogil:
         int relu
         const void *row_bias
         const void *column_bias
-        Py_ssize_t ahead
+        Py_ssize_t ahead, out_ahead
 
     ctypedef struct fc_copy:
         Py_ssize_t to "to"
@@ -184,7 +184,7 @@ cdef inline fc_epilogue plain_epilogue(bint accumulate) noexcept nogil:
     e.accumulate = accumulate
     e.relu = 0
     e.row_bias = e.column_bias = NULL
-    e.ahead = 0
+    e.ahead = e.out_ahead = 0
     return e
 
 
@@ -194,6 +194,18 @@ ctypedef void (*task_function)(void *context, Py_ssize_t task, char *workspace) 
 cdef const fc_kernels *conv_kernels(int dtype) noexcept nogil
 cdef const fc_max_kernels *pool_kernels(int dtype) noexcept nogil
 
-# Runs function(context, t, workspace) for every t < tasks; -1 if there was no memory, else 0.
+# Runs function(context, t, workspace) for every t < tasks. Returns 0; -1 if there was no memory,
+# or a signal's handler raised, which leaves out what is left of the tasks.
 cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, int threads,
                       size_t workspace) noexcept nogil
+
+# The same for what must not be left half done.
+cdef int parallel_for_all(task_function function, void *context, Py_ssize_t tasks, int threads,
+                          size_t workspace) noexcept nogil
+
+# Whether a signal's handler raised: then a task, or what is between loops, returns at once. Asked
+# where more than a few milliseconds of work may follow.
+cdef bint stopped() noexcept nogil
+
+# Raises what the handler raised, else a MemoryError: for a driver that returned -1.
+cdef int raise_failure(str message) except -1

@@ -2,19 +2,27 @@
 
 OpenMP is used here and nowhere else.  libgomp's threads do not survive a fork, and a child that
 waits for them hangs; so a child forked after the loop ran on several threads runs it on one.
+
+Signals are handled in Python's main thread between tasks (signals.h). A driver that was stopped
+by one returns as it does without memory; `raise_failure` then knows what was raised.
 """
 
+import threading
+
+from cpython.exc cimport PyErr_Occurred
 from libc.stddef cimport size_t
 
 cdef extern from "runtime_support.h" nogil:
     const char *fc_compiler()
     int fc_openmp()
     int fc_openmp_limit()
-    void fc_run_on_threads(task_function function, void *context, Py_ssize_t tasks, int threads,
-                           char **memory)
+    int fc_run(task_function function, void *context, Py_ssize_t tasks, int threads, char **memory,
+               bint whole)
+    bint fc_stopped()
     double fc_judge(double speed, double seconds)
     int fc_alone()
-    void fc_watch_forks()
+    int fc_threads_to_have(int threads)
+    void fc_watch_process(unsigned long main_thread)
     int fc_pool_was_lost()
 
 cdef enum:
@@ -36,9 +44,28 @@ cdef const fc_max_kernels *pool_kernels(int dtype) noexcept nogil:
 
 cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, int threads,
                       size_t workspace) noexcept nogil:
+    return run_tasks(function, context, tasks, threads, workspace, False)
+
+
+cdef int parallel_for_all(task_function function, void *context, Py_ssize_t tasks, int threads,
+                          size_t workspace) noexcept nogil:
+    return run_tasks(function, context, tasks, threads, workspace, True)
+
+
+cdef bint stopped() noexcept nogil:
+    return fc_stopped()
+
+
+cdef int raise_failure(str message) except -1:
+    if PyErr_Occurred() != NULL:
+        return -1
+    raise MemoryError(message)
+
+
+cdef int run_tasks(task_function function, void *context, Py_ssize_t tasks, int threads,
+                   size_t workspace, bint whole) noexcept nogil:
     cdef char *memory[MAX_THREADS]
-    cdef Py_ssize_t task
-    cdef int t, limit = fc_openmp_limit()
+    cdef int t, interrupted, limit = fc_openmp_limit()
     threads = <int> max(1, min(threads, tasks, MAX_THREADS))
     if limit != initial_limit:  # somebody, threadpoolctl say, asks OpenMP for fewer
         threads = min(threads, limit)
@@ -46,6 +73,7 @@ cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, i
         threads = 1
     if threads > 1 and not threads_are_sure and fc_alone():
         threads = 1
+    threads = fc_threads_to_have(threads)
     for t in range(threads):
         memory[t] = <char *> fc_workspace_take(workspace) if workspace else NULL
         if workspace and memory[t] == NULL:
@@ -53,14 +81,10 @@ cdef int parallel_for(task_function function, void *context, Py_ssize_t tasks, i
             break
     if threads == 0:
         return -1
-    if threads == 1:
-        for task in range(tasks):
-            function(context, task, memory[0])
-    else:
-        fc_run_on_threads(function, context, tasks, threads, memory)
+    interrupted = fc_run(function, context, tasks, threads, memory, whole)
     for t in range(threads):
         fc_workspace_give(memory[t])
-    return 0
+    return -1 if interrupted else 0
 
 
 def isas_built():
@@ -132,4 +156,4 @@ def forked():
 
 for _name in isas_supported():  # the highest is the last
     select_isa(_name)
-fc_watch_forks()
+fc_watch_process(threading.main_thread().ident)

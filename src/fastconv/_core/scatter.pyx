@@ -30,6 +30,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
     plain_epilogue,
+    stopped,
 )
 
 cdef enum:
@@ -180,6 +181,8 @@ cdef void scatter_task(void *context, Py_ssize_t task, char *workspace) noexcept
         for n in range(n0, n1):
             start_sums(s, group, first, wide, g.height * g.width, sums + (n - n0) * s.sums_bytes)
         for t in range(s.taps):
+            if stopped():
+                return
             for b in range(s.depth_blocks):
                 for n in range(n0, n1):
                     add_tap(s, t, b, weights, wide, workspace + (n - n0) * s.grads_bytes,

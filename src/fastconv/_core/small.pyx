@@ -27,6 +27,7 @@ from fastconv._core.conv cimport (
     sum_is_finite,
 )
 from fastconv._core.problem cimport Geometry, Problem, depth_limit
+from fastconv._core.runtime cimport raise_failure
 
 cnp.import_array()
 
@@ -236,7 +237,7 @@ cdef class Convolution(Call):
             else:
                 failed = run_scatter(&self.geometry, &p)
         if failed:
-            raise MemoryError("no memory for the workspace of a convolution")
+            raise_failure("no memory for the workspace of a convolution")
         return out
 
     cdef bint takes_bias(self, object bias):

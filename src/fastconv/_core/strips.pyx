@@ -13,9 +13,11 @@ What is not finite would spread over a strip: such an image is computed again, w
 from libc.string cimport memset
 
 from fastconv._core.packing cimport give_packed, take_packed
+from fastconv._core.prefetch cimport ask_write
 from fastconv._core.problem cimport (
     Problem,
     ceil_div,
+    count_tasks,
     larger,
     round_up,
     share,
@@ -30,6 +32,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
     plain_epilogue,
+    stopped,
 )
 from fastconv._core.strip_tiles cimport (
     LINE,
@@ -48,12 +51,6 @@ from fastconv._core.strip_tiles cimport (
 from fastconv._core.winograd cimport compute_again, mark
 from fastconv._core.winograd_tiles cimport off_pages
 
-cdef extern from *:
-    """
-    static inline void fc_prefetch(const char *line) { __builtin_prefetch(line, 1); }
-    """
-    void prefetch "fc_prefetch"(const char *line) noexcept nogil
-
 cdef enum:
     V_BYTES = 5 << 17           # of a band, in the second-level cache
     SLAB_BYTES = 5 << 13        # of a position of V and the products of some strips, in the first
@@ -71,7 +68,7 @@ cdef struct Ahead:
 cdef inline void ask(Ahead *a, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t stop = smaller(a.lines, a.done + count)
     while a.done < stop:
-        prefetch(a.out + a.done // a.row * a.pitch + a.done % a.row * LINE)
+        ask_write(a.out + a.done // a.row * a.pitch + a.done % a.row * LINE)
         a.done += 1
 
 
@@ -124,17 +121,26 @@ cdef inline Py_ssize_t height_of(const Strips *s, Py_ssize_t tile) noexcept nogi
     return tile_start(&s.blocking, tile + 1) - tile_start(&s.blocking, tile)
 
 
-cdef inline Ahead lines_of(const Strips *s, Py_ssize_t height, Py_ssize_t start, Py_ssize_t stop,
+cdef inline Ahead lines_of(const Strips *s, Py_ssize_t tile, Py_ssize_t start, Py_ssize_t stop,
                            const char *out) noexcept nogil:
-    # those that a tile's outputs fill, if a filter's are neighbours
+    # those that a tile's outputs fill, if a filter's are neighbours; its share of all filters' if
+    # pixels are
     cdef const Problem *p = s.problem
-    cdef Py_ssize_t size = p.kernels.itemsize, low, high
+    cdef Py_ssize_t size = p.kernels.itemsize, height = height_of(s, tile), low, high, lines
+    cdef bint last = p.channels_last
     cdef Ahead a
-    low = start // s.strips * p.out_row + start % s.strips * STRIP
-    high = stop // s.strips * p.out_row + stop % s.strips * STRIP
+    low = start // s.strips * p.out_row + start % s.strips * STRIP * p.out_column
+    high = stop // s.strips * p.out_row + stop % s.strips * STRIP * p.out_column
     a.out, a.pitch, a.done = out + low * size, p.out_filter * size, 0
-    a.row = (high - low) * size // LINE if p.out_column == 1 and p.out_row == p.out_w else 0
-    a.lines = height * a.row
+    a.row = lines = (high - low) * size // LINE
+    if p.out_row != p.out_w * p.out_column or p.out_column != (p.filters if last else 1):
+        a.row = 0
+    elif last:
+        a.out += share(lines, s.blocking.tiles, tile) * LINE
+        a.row = share(lines, s.blocking.tiles, tile + 1) - share(lines, s.blocking.tiles, tile)
+    else:
+        a.out += tile_start(&s.blocking, tile) * a.pitch
+    a.lines = a.row if last else height * a.row
     return a
 
 
@@ -154,7 +160,7 @@ cdef void multiply_tiles(const Strips *s, Py_ssize_t group, Py_ssize_t low, Py_s
             u = s.packed + (group * p.filters + first) * filter_depth(s) * size
             plane = m_plane(s, height, vectors)
             to = m + (tile - low) * s.m_bytes + i * plane * size
-            ahead = lines_of(s, height, start, stop, out + first * p.out_filter * size)
+            ahead = lines_of(s, tile, start, stop, out)
             ahead.done = smaller(ahead.lines, i * ceil_div(ahead.lines, s.positions))
             if i < s.positions:
                 multiply(s, s.depth, u + i * s.depth * height * size, height,
@@ -240,6 +246,8 @@ cdef void strips_unit(const Strips *s, Py_ssize_t unit, const Py_ssize_t *offset
     for i in range(groups):
         start, stop = group_start(s, total, i), group_start(s, total, i + 1)
         for tile from low <= tile < high by s.tiles_each:
+            if stopped():
+                return
             after = smaller(high, tile + s.tiles_each)
             multiply_tiles(s, group, tile, after, start, stop, ceil_div(stop - start, lanes), v,
                            offsets, out, m)
@@ -294,7 +302,7 @@ cdef Py_ssize_t plan_strips(Strips *s) noexcept nogil:
     if images * s.bands < p.threads:
         s.tile_parts = smaller(s.blocking.tiles, ceil_div(2 * p.threads, images * s.bands))
     s.units = images * s.bands * s.tile_parts
-    s.tasks = smaller(s.units, 8 * p.threads)
+    s.tasks = count_tasks(p, s.units)
     height = s.blocking.tile_height + (1 if s.blocking.taller_tiles else 0)
     all_m = s.positions + (STRIP if s.singles else 0)
     s.group_strips = larger(

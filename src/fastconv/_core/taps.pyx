@@ -8,6 +8,7 @@ its pixel falls in a tile: results depend neither on threads nor on the rest of 
 """
 
 from fastconv._core.packing cimport PARALLEL_BYTES
+from fastconv._core.prefetch cimport LINE, ask_write
 from fastconv._core.problem cimport (
     Blocking,
     Depth,
@@ -17,7 +18,7 @@ from fastconv._core.problem cimport (
     share,
     tile_start,
 )
-from fastconv._core.runtime cimport fc_epilogue, parallel_for, plain_epilogue
+from fastconv._core.runtime cimport fc_epilogue, parallel_for, plain_epilogue, stopped
 
 cdef enum:
     TILE_BYTES = 8 * 8 * 64
@@ -107,6 +108,8 @@ cdef void multiply(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t g
     cdef fc_epilogue e, plain = plain_epilogue(False)
     cdef const Panel *panel
     for tile in range(share(b.tiles, s.tile_parts, part), share(b.tiles, s.tile_parts, part + 1)):
+        if stopped():
+            return
         first = tile_start(b, tile)
         height = tile_start(b, tile + 1) - first
         e = epilogue_of(p, b, block, group, first)
@@ -124,6 +127,20 @@ cdef void multiply(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t g
                               out + first * p.out_filter * size, p.out_filter, p.out_column, &e)
 
 
+cdef inline void ask_share(const Problem *p, const Panel *panel, const char *out,
+                           Py_ssize_t index, Py_ssize_t count) noexcept nogil:
+    # a share of the lines that a panel fills
+    cdef Py_ssize_t n, line, bytes
+    cdef const fc_copy *segment
+    for n in range(panel.count):
+        segment = &panel.segments[n]
+        bytes = segment.count * p.out_column * p.kernels.itemsize
+        line = share(bytes, count, index) // LINE * LINE
+        while line < share(bytes, count, index + 1):
+            ask_write(out + segment.to * p.kernels.itemsize + line)
+            line += LINE
+
+
 cdef void multiply_last(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssize_t part,
                         const Panel *panels, Py_ssize_t count, const Py_ssize_t *offsets,
                         char *held, char *out) noexcept nogil:
@@ -138,8 +155,12 @@ cdef void multiply_last(const Taps *s, const Depth *d, Py_ssize_t block, Py_ssiz
     cdef const fc_copy *segment
     cdef fc_epilogue e
     for i in range(count):
+        if i % 8 == 0 and stopped():
+            return
         wide = panels[i].vectors * p.kernels.lanes
         for tile in range(tile0, tile1):
+            if block == b.blocks - 1:
+                ask_share(p, &panels[i], out, tile - tile0, tile1 - tile0)
             first = tile_start(b, tile)
             e = epilogue_of(p, b, block, 0, first)
             one_tile(s, d, 0, first, tile_start(b, tile + 1) - first, &panels[i], offsets,

@@ -1,6 +1,7 @@
 """The step of an optimizer, on contiguous arrays of any shape, in one pass through memory.
 
-Elements have nothing to do with each other, so neither pieces nor threads change a bit.
+Elements have nothing to do with each other, so neither pieces nor threads change a bit.  A step is
+not interrupted: weights of which some were changed would be of no use.
 """
 
 cimport numpy as cnp
@@ -8,7 +9,7 @@ cimport numpy as cnp
 from fastconv._core.conv cimport kernels_of
 from fastconv._core.problem cimport ceil_div, smaller
 from fastconv._core.runtime cimport FC_ADAM, FC_RMSPROP, FC_SGD
-from fastconv._core.runtime cimport fc_kernels, fc_step, fc_weights, parallel_for
+from fastconv._core.runtime cimport fc_kernels, fc_step, fc_weights, parallel_for_all
 
 cnp.import_array()
 
@@ -59,4 +60,4 @@ def update(object step, cnp.ndarray w, cnp.ndarray g, dict slots, double factor,
     s.step.rho, s.step.epsilon = step.rho, step.epsilon
     s.step.beta_1, s.step.beta_2 = step.beta_1, step.beta_2
     with nogil:
-        parallel_for(update_task, &s, ceil_div(s.count, PIECE), threads, 0)
+        parallel_for_all(update_task, &s, ceil_div(s.count, PIECE), threads, 0)

@@ -33,6 +33,8 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
     plain_epilogue,
+    raise_failure,
+    stopped,
 )
 
 cnp.import_array()
@@ -176,7 +178,7 @@ cpdef grad_w(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray x, cnp.ndarray o
             add_chunks(&s.bias, s.kernels, s.chunks)
         fc_workspace_give(taken)
     if failed:
-        raise MemoryError("no memory for the workspace of a gradient")
+        raise_failure("no memory for the workspace of a gradient")
 
 
 # ----------------------------------------------------------------------------------- bias
@@ -190,11 +192,15 @@ cdef void bias_task(void *context, Py_ssize_t task, char *workspace) noexcept no
     memset(s.out + f0 * size, 0, (f1 - f0) * size)
     if g.channels_last:
         for i in range(g.samples * g.out_h):
+            if i % 64 == 0 and stopped():
+                return
             s.kernels.sum_rows(s.grad + (i * g.out_w * g.filters + f0) * size, g.filters, g.out_w,
                                f1 - f0, s.out + f0 * size)
         return
     for f in range(f0, f1):
         for n in range(g.samples):
+            if n % 64 == 0 and stopped():
+                return
             s.kernels.sum(s.grad + (n * g.filters + f) * g.out_h * g.out_w * size,
                           g.out_h * g.out_w, s.out + f * size)
 
@@ -210,4 +216,4 @@ def grad_bias(cnp.ndarray numbers, cnp.ndarray grad, cnp.ndarray out, int thread
     with nogil:
         failed = parallel_for(bias_task, &s, s.blocks, threads, 0)
     if failed:
-        raise MemoryError("no memory for the workspace of a gradient")
+        raise_failure("no memory for the workspace of a gradient")

@@ -15,6 +15,7 @@ from fastconv._core.runtime cimport (
     fc_max_kernels,
     fc_windows,
     parallel_for,
+    raise_failure,
     task_function,
 )
 
@@ -22,6 +23,7 @@ cdef enum:
     # The longest run of outputs, or of channels of a pixel, that workspace is kept for at a time.
     PIECE = 1 << 14
     CODES = 256              # numbers of a byte: of the taps of a window, and FC_NO_TAP
+    TASK_WORK = 1 << 22      # elements read, of the longest task: signals are handled between them
 
 
 # PoolGeometry.numbers
@@ -157,11 +159,14 @@ cdef inline void compute(const Pool *s, const char *x, const fc_windows *windows
         s.maximum.max_windows(x, windows, out)
 
 
+cdef inline Py_ssize_t work_of(const Geometry *g) noexcept nogil:
+    # of one call, in elements read
+    return g.samples * g.channels * g.out_h * g.out_w * smaller(g.kernel_h * g.kernel_w, 1 << 20)
+
+
 cdef inline int useful_threads(const Geometry *g, int threads) noexcept nogil:
-    # work of one call, in elements read, below which starting threads costs more than it brings
-    cdef Py_ssize_t work = g.samples * g.channels * g.out_h * g.out_w * smaller(
-        g.kernel_h * g.kernel_w, 1 << 20)
-    return <int> larger(1, smaller(threads, work // (1 << 16)))
+    # there is work below which starting threads costs more than it brings
+    return <int> larger(1, smaller(threads, work_of(g) // (1 << 16)))
 
 
 cdef inline int run(const Geometry *g, task_function task, void *context, Py_ssize_t *tasks,
@@ -169,9 +174,9 @@ cdef inline int run(const Geometry *g, task_function task, void *context, Py_ssi
     # `tasks` is where the context keeps their number
     cdef int failed
     threads = useful_threads(g, threads)
-    tasks[0] = smaller(units, 8 * threads)
+    tasks[0] = smaller(units, larger(8 * threads if threads > 1 else 1, work_of(g) // TASK_WORK))
     with nogil:
         failed = parallel_for(task, context, tasks[0], threads, workspace + FC_SLACK)
     if failed:
-        raise MemoryError("no memory for the workspace of a pool")
+        raise_failure("no memory for the workspace of a pool")
     return 0

@@ -31,6 +31,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
     plain_epilogue,
+    stopped,
 )
 from fastconv._core.winograd_tiles cimport (
     PART,
@@ -313,6 +314,8 @@ cdef void winograd_task(void *context, Py_ssize_t task, char *workspace) noexcep
                        share(s.panels, d.panel_parts, part + 1)):
         v0, v1 = share(s.vectors, s.panels, panel), share(s.vectors, s.panels, panel + 1)
         for piece in range(s.pieces):
+            if stopped():
+                return
             if d.packed == NULL:
                 make_u(s, group, panel, piece, made, band)
                 u = made
@@ -359,7 +362,7 @@ cdef int compute_again(const Problem *p, const char *wild) noexcept nogil:
             one.samples, one.packed = 1, NULL
             one.x += n * p.groups * p.channels * p.height * p.width * size
             one.out += n * p.out_sample * size
-            if run_rows(&one) if p.channels_last else run_panels(&one):
+            if (run_rows(&one) if p.channels_last else run_panels(&one)) or stopped():
                 return -1
     return 0
 

@@ -24,6 +24,7 @@ from fastconv._core.runtime cimport (
     fc_workspace_take,
     parallel_for,
     plain_epilogue,
+    stopped,
 )
 from fastconv._core.winograd_tiles cimport (
     PART,
@@ -184,6 +185,8 @@ cdef void sums_task(void *context, Py_ssize_t task, char *workspace) noexcept no
             make_d(s, group, v0 * lanes, (v1 - v0) * lanes, &b, made,
                    NULL if bias == NULL else bias + v0 * lanes * p.kernels.itemsize, band)
             for q in range(low * s.parts, high * s.parts):
+                if stopped():
+                    return
                 if d.sums != NULL:
                     sums = sums_of(d, chunk, group, panel, q)
                 else:

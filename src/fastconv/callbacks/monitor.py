@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import describe, type_error, value_error
-from ..geometry.plain import plain_flag, plain_int, plain_word
+from ..geometry.plain import plain_flag, plain_int, plain_real, plain_word
 from ..metrics import direction_of
 from .base import Callback, Logs
 
@@ -391,13 +391,10 @@ class ModelCheckpoint(MonitorCallback):
 def plain_number(kind: str, argument: str, value: Any) -> float:
     """Return `value`, which must be a finite number, as a float."""
     rule = "a finite number"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
-        raise type_error(kind, argument, rule, describe(value))
-    if not math.isfinite(value):
+    number = plain_real(kind, argument, value, rule)
+    if not math.isfinite(number):
         raise value_error(kind, argument, rule, describe(value))
-    return float(value)
+    return number
 
 
 def _count(kind: str, argument: str, value: Any) -> int:

@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 from ..errors import describe, type_error, value_error
 from ..extras import need
-from ..files import whole_file
+from ..files import open_regular, remove_stale, whole_file
 from ..geometry import plain_flag, plain_int
 
 PARTS = ("train", "validation", "test")
 _CLASSES = {"cats": "cat", "dogs": "dog"}
 _MOST_NAMED = 5
+_CHUNK = 1 << 20
 
 Path = str | os.PathLike[str]
 
@@ -89,6 +90,7 @@ def split(
     _check_sources(todo)
     for folder in {os.path.dirname(photo.target) for photo in photos}:
         os.makedirs(folder, exist_ok=True)
+        remove_stale(folder)
     for photo in show(todo):
         _deliver(photo, moving)
     if moving:
@@ -152,8 +154,8 @@ def _deliver(photo: _Photo, moving: bool) -> None:
         except OSError as error:
             if error.errno != errno.EXDEV:  # to another disk it takes a copy
                 raise
-    with whole_file(photo.target) as part:
-        shutil.copyfile(photo.source, part)
+    with open_regular(photo.source) as source, whole_file(photo.target) as target:
+        shutil.copyfileobj(source, target, _CHUNK)
 
 
 def _remove_twin(photo: _Photo) -> None:

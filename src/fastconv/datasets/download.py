@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from ..files import whole_file
+from ..files import durable_file
 
 _CHUNK = 1 << 20
 _SECONDS_OF_SILENCE = 60
@@ -40,25 +40,22 @@ def download(url: str, target: Path, sha256: str, most: int) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     print(f"Downloading data from {url}")
-    with whole_file(target) as part:
-        digest = _fetch(url, part, most, target)
+    with durable_file(target) as file:
+        digest = _fetch(url, file, most, target)
         if digest != sha256:
             text = f"{url} gave a file of SHA-256 {digest}, expected {sha256}: it was not kept"
             raise ValueError(text)
 
 
-def _fetch(url: str, part: str, most: int, target: Path) -> str:
-    """Write what an address gives to `part` and return its hash."""
+def _fetch(url: str, file: BinaryIO, most: int, target: Path) -> str:
+    """Write what an address gives to a file and return its hash."""
     digest, left = hashlib.sha256(), most
-    with open(part, "wb") as file:
-        for chunk in _chunks(url, target):
-            left -= len(chunk)
-            if left < 0:
-                raise ValueError(f"{url} gave more than {most} bytes: they were not kept")
-            digest.update(chunk)
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
+    for chunk in _chunks(url, target):
+        left -= len(chunk)
+        if left < 0:
+            raise ValueError(f"{url} gave more than {most} bytes: they were not kept")
+        digest.update(chunk)
+        file.write(chunk)
     return digest.hexdigest()
 
 

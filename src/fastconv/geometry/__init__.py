@@ -10,7 +10,7 @@ pool     PoolGeometry
 
 from .conv import ConvGeometry, conv_geometry, conv_transpose_geometry
 from .kernel import checked_arguments
-from .plain import DATA_FORMATS, plain_flag, plain_int, plain_shape, plain_word
+from .plain import DATA_FORMATS, plain_flag, plain_int, plain_real, plain_shape, plain_word
 from .pool import PoolGeometry, pool_geometry, unpool_geometry
 from .shapes import check_shape
 
@@ -24,6 +24,7 @@ __all__ = [
     "conv_transpose_geometry",
     "plain_flag",
     "plain_int",
+    "plain_real",
     "plain_shape",
     "plain_word",
     "pool_geometry",

@@ -8,6 +8,7 @@ number fits is the business of the geometry that uses it.
 
 from __future__ import annotations
 
+import numbers
 import operator
 from collections.abc import Sequence
 from itertools import islice
@@ -63,6 +64,19 @@ def plain_int(function: str, argument: str, value: object, rule: str) -> int:
     if not whole:
         raise type_error(function, argument, rule, describe(value))
     return int(operator.index(value))  # type: ignore[arg-type]
+
+
+def plain_real(function: str, argument: str, value: object, rule: str) -> float:
+    """Return `value`, a real number, as a float; an int beyond floats is refused."""
+    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
+        value = value[()]
+    # A float of NumPy's would make float32 arrays beside it float64.
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise type_error(function, argument, rule, describe(value))
+    try:
+        return float(value)
+    except OverflowError:
+        raise value_error(function, argument, rule, describe(value)) from None
 
 
 def plain_pair(function: str, argument: str, value: object) -> int | Pair:

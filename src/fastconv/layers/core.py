@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import activations, initializers
-from ..errors import describe, type_error, value_error
-from ..geometry import plain_flag, plain_int
+from ..errors import describe, value_error
+from ..geometry import plain_flag, plain_int, plain_real
 from ..ops import dense
 from .base import Layer, initializer_of, plain_sizes, positive_int, refuse
 from .graph import Node, Tensor
@@ -333,17 +333,16 @@ class ReLU(Layer):
     ) -> None:
         super().__init__(**keywords)
         kind, rule = type(self).__name__, "a number of at least 0"
-        for name, value in (
-            ("max_value", 0.0 if max_value is None else max_value),
-            ("negative_slope", negative_slope),
-            ("threshold", threshold),
-        ):
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-                raise type_error(kind, name, rule, describe(value))
-            if not value >= 0:
+
+        def checked(name: str, value: object) -> float:
+            number = plain_real(kind, name, value, rule)
+            if not number >= 0:
                 raise value_error(kind, name, rule, describe(value))
-        self.max_value = None if max_value is None else float(max_value)
-        self.negative_slope, self.threshold = float(negative_slope), float(threshold)
+            return number
+
+        self.max_value = None if max_value is None else checked("max_value", max_value)
+        self.negative_slope = checked("negative_slope", negative_slope)
+        self.threshold = checked("threshold", threshold)
 
     def forward(self, x: Array, training: Training | None = None) -> tuple[Array, Saved]:
         kind = x.dtype.type

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
+from itertools import count
 
 from ..errors import describe, type_error, value_error
 
-_counts: Counter[str] = Counter()
+# The next number of each name, drawn in one step: many threads may make layers at once.
+_numbers: defaultdict[str, count[int]] = defaultdict(count)
 
 
 def snake_case(class_name: str) -> str:
@@ -32,8 +34,7 @@ def automatic_name(class_name: str) -> str:
     ('max_pooling2d', 'max_pooling2d_1')
     """
     name = snake_case(class_name)
-    number = _counts[name]
-    _counts[name] += 1
+    number = next(_numbers[name])
     return f"{name}_{number}" if number else name
 
 
@@ -62,4 +63,4 @@ def clear_session() -> None:
     >>> automatic_name("Conv2D")
     'conv2d'
     """
-    _counts.clear()
+    _numbers.clear()

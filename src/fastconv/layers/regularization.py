@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import initializers
-from ..errors import describe, type_error, value_error
-from ..geometry import plain_flag, plain_int
+from ..errors import describe, value_error
+from ..geometry import plain_flag, plain_int, plain_real
 from ..random import checked_seed
 from .base import Layer, initializer_of, plain_sizes, refuse
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 
 def _fraction(function: str, argument: str, value: object, rule: str, below_one: bool) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise type_error(function, argument, rule, describe(value))
-    if not 0 <= value <= 1 or (below_one and value == 1):
+    number = plain_real(function, argument, value, rule)
+    if not 0 <= number <= 1 or (below_one and number == 1):
         raise value_error(function, argument, rule, describe(value))
-    return float(value)
+    return number
 
 
 class Dropout(Layer):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import describe, type_error, value_error
-from ..geometry.plain import plain_int, plain_word
+from ..geometry.plain import plain_int, plain_real, plain_word
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
 EPSILON = 1e-7
@@ -253,9 +253,7 @@ def plain_axis(function: str, axis: object, rank: int | None = None) -> int:
 def plain_smoothing(function: str, value: Any) -> float:
     """Return a label smoothing as a float from 0 to 1."""
     rule = "a number from 0 to 1"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
-        raise type_error(function, "label_smoothing", rule, describe(value))
-    number = float(value)
+    number = plain_real(function, "label_smoothing", value, rule)
     if not 0 <= number <= 1:
         raise value_error(function, "label_smoothing", rule, describe(value))
     return number

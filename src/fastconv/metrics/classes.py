@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..geometry import plain_real
 from ..losses import (
     binary_crossentropy,
     categorical_crossentropy,
@@ -45,8 +46,8 @@ class BinaryAccuracy(MeanMetricWrapper):
         dtype: str | None = None,
         threshold: float = 0.5,
     ) -> None:
-        super().__init__(binary_accuracy, name, dtype, threshold=threshold)
-        self.threshold = threshold
+        self.threshold = plain_real("BinaryAccuracy", "threshold", threshold, "a number")
+        super().__init__(binary_accuracy, name, dtype, threshold=self.threshold)
 
 
 class CategoricalAccuracy(MeanMetricWrapper):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import describe, value_error
-from ..geometry.plain import plain_int
+from ..geometry.plain import plain_int, plain_real
 from ..losses.base import real_array, same_rank
 
 
@@ -42,6 +42,7 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> np.ndar
     >>> binary_accuracy([1, 0], [0.6, 0.7]).tolist()
     [1.0, 0.0]
     """
+    threshold = plain_real("binary_accuracy", "threshold", threshold, "a number")
     targets, outputs = _like("binary_accuracy", y_true, y_pred)
     return _equal("binary_accuracy", targets, outputs > threshold)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import losses, metrics
 from ..errors import describe, type_error, value_error
+from ..geometry import plain_real
 
 if TYPE_CHECKING:
     from ..layers.base import Array
@@ -57,7 +58,10 @@ class Compiled:
         # an output whose loss is None is not trained on
         self.losses = [None if one is None else losses.get(one) for one in given]
         weights = _for_each("loss_weights", self._loss_weights, names, False)
-        self.loss_weights = [1.0 if weight is None else float(weight) for weight in weights]
+        self.loss_weights = [
+            1.0 if weight is None else plain_real("compile", "loss_weights", weight, "numbers")
+            for weight in weights
+        ]
         self.metrics = []
         for argument, given in self._given.items():
             for place, group in enumerate(_groups(argument, given, names)):

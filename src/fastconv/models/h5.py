@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from ..files import open_regular
 
 # of attributes in a file, as HDF5 has it
 _MOST_ATTRIBUTE = 64512
+# how a global heap begins, its version included, and the least that it takes
+_HEAP, _LEAST_HEAP = b"GCOL\x01", 4096
+_CHUNK = 1 << 24
 
 
 @contextmanager
@@ -38,6 +42,7 @@ def opened(function: str, source: Any) -> Iterator[Any]:
     h5py = need("h5py", function, "keras")
     stream = open_regular(source) if isinstance(source, str) else source
     try:
+        _check_heaps(function, stream)
         try:
             file = h5py.File(stream, "r")
         except (OSError, RuntimeError) as error:
@@ -49,6 +54,45 @@ def opened(function: str, source: Any) -> Iterator[Any]:
                 raise value_error(function, "filepath", "a whole file", str(error)) from error
     finally:
         stream.close()
+
+
+def _check_heaps(function: str, stream: BinaryIO) -> None:
+    """Raise if a heap, where texts lie, has an object that does not end in it.
+
+    HDF5 goes from object to object by their sizes, and through such a one in circles.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    for place in _found_in(stream, _HEAP):
+        stream.seek(place + 8)
+        length = int.from_bytes(stream.read(8), "little")
+        if not _LEAST_HEAP <= length <= size - place:
+            continue  # these bytes mean something else, or HDF5 says that they are damaged
+        heap, at = stream.read(length - 16), 0
+        while at + 16 <= len(heap):
+            index = int.from_bytes(heap[at : at + 2], "little")
+            length = int.from_bytes(heap[at + 8 : at + 16], "little")
+            needed = 16 + (length + 7) // 8 * 8 if index else length
+            if not 16 <= needed <= len(heap) - at:
+                got = f"a heap with an object of {length} bytes"
+                raise value_error(function, "filepath", "a whole file", got)
+            at += needed
+    stream.seek(0)
+
+
+def _found_in(stream: BinaryIO, text: bytes) -> Iterator[int]:
+    """Yield where a text stands in a file."""
+    begin, before = 0, b""
+    while True:
+        stream.seek(begin)
+        read = stream.read(_CHUNK)
+        if not read:
+            return
+        content = before + read
+        at = content.find(text)
+        while at >= 0:
+            yield begin - len(before) + at
+            at = content.find(text, at + 1)
+        begin, before = begin + len(read), content[1 - len(text) :]
 
 
 def group(function: str, parent: Any, path: str) -> Any:
@@ -159,14 +203,17 @@ def names_in(function: str, parent: Any, name: str) -> list[str]:
         keys.append(f"{name}{len(keys)}")
     if not keys:
         raise value_error(function, "filepath", f"a file with {name} of {parent.name}", "none")
-    found = [one for key in keys for one in np.asarray(parent.attrs[key]).reshape(-1).tolist()]
-    return [text_of(function, name, one) for one in found]
+    return [text for key in keys for text in texts(function, parent, key)]
 
 
-def text_of(function: str, name: str, value: Any) -> str:
-    """Return an attribute's value as a text."""
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if not isinstance(value, str):
-        raise value_error(function, "filepath", f"a file with a text as {name}", describe(value))
-    return value
+def texts(function: str, parent: Any, name: str) -> list[str]:
+    """Return an attribute of one text or of several."""
+    h5py = need("h5py", function, "keras")
+    kind = parent.attrs.get_id(name).get_type()
+    # HDF5 has been seen to crash on values of types that damage has made.
+    if type(kind) is not h5py.h5t.TypeStringID:
+        raise value_error(
+            function, "filepath", f"a file with a text as {name}", type(kind).__name__
+        )
+    found = np.asarray(parent.attrs[name], object).reshape(-1).tolist()
+    return [one if isinstance(one, str) else one.decode(errors="replace") for one in found]

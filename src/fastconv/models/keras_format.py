@@ -10,7 +10,9 @@ import datetime
 import io
 import json
 import os
+import struct
 import zipfile
+import zlib
 from typing import Any
 
 from ..errors import value_error
@@ -34,6 +36,14 @@ Skipped = list[str] | None
 # the release whose structure this is
 KERAS_VERSION = "3.15.1"
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
+# Others may ask for gigabytes before they unpack anything.
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, UnicodeError),
+    *(NotImplementedError, RuntimeError, EOFError),
+)
+# Of an archive's list of its members; each becomes an object ten times as large.
+_MOST_DIRECTORY = 1 << 20
 
 
 def archive(model: Any) -> bytes:
@@ -132,12 +142,27 @@ def read_weights(function: str, source: Any, model: Any, skipped: Skipped = None
     assign_all(function, [variable for variable, _ in pairs], [value for _, value in pairs])
 
 
+class _Archive(io.BufferedReader):
+    """A file of which no more than `most` bytes are read at once: the list of members, at first."""
+
+    most = _MOST_DIRECTORY
+
+    def read(self, size: int | None = -1) -> bytes:
+        asked = size
+        if asked is None or asked < 0:
+            asked = os.fstat(self.fileno()).st_size - self.tell()
+        if asked > self.most:
+            raise zipfile.BadZipFile(f"a list of members of {asked} bytes")
+        return super().read(size)
+
+
 def _members(function: str, path: str, names: tuple[str, ...]) -> list[bytes]:
     found = []
-    with open_regular(path) as stream:
+    with _Archive(open_regular(path).detach()) as stream:  # type: ignore[arg-type]
         size = os.fstat(stream.fileno()).st_size
         try:
             with zipfile.ZipFile(stream) as file:
+                stream.most = size
                 for name in names:
                     info = file.getinfo(name)
                     # Keras packs nothing, so who claims to grow this much is no model
@@ -145,12 +170,15 @@ def _members(function: str, path: str, names: tuple[str, ...]) -> list[bytes]:
                     if info.file_size > most:
                         rule = f"an archive with {name} of at most {most} bytes"
                         raise value_error(function, "filepath", rule, info.file_size)
+                    if info.compress_type not in _PACKED:
+                        rule = "an archive whose members are stored or deflated"
+                        raise value_error(function, "filepath", rule, info.compress_type)
                     with file.open(info) as member:
                         found.append(member.read(info.file_size))
         except KeyError as error:
             rule = f"an archive with {', '.join(names)}"
             raise value_error(function, "filepath", rule, str(error)) from error
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except _DAMAGE as error:
             raise value_error(function, "filepath", "a .keras archive", str(error)) from error
     return found
 

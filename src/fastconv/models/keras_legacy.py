@@ -125,7 +125,7 @@ def read_legacy_weights(function: str, path: str, model: Any, skipped: Skipped =
 def _json(function: str, path: str, file: Any, name: str) -> Any:
     if name not in file.attrs:
         return None
-    text = h5.text_of(function, name, file.attrs[name])
+    text = "".join(h5.texts(function, file, name))
     if len(text) > MOST_HEADER:
         rule = f"a file with {name} of at most {MOST_HEADER} bytes"
         raise value_error(function, "filepath", rule, len(text))

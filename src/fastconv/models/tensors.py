@@ -7,6 +7,7 @@ place of every array, and texts under ``__metadata__``. The arrays follow withou
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -18,6 +19,8 @@ from ..errors import describe, value_error
 from ..files import open_regular
 
 MOST_HEADER = 1 << 24
+# Of JSON: a network of a thousand layers has some 60,000 values, and 1000 classes.
+_MOST_VALUES, _MOST_CLASSES = 1_000_000, 20_000
 _MOST_AXES = 32
 _TYPES = {
     "F64": "float64",
@@ -130,15 +133,25 @@ def _sizes(value: Any) -> bool:
 
 
 def parse(function: str, path: str, text: bytes | str) -> Any:
-    """Return what a text of JSON says; ValueError for anything else, also for names given twice."""
+    """Return what a text of JSON says; ValueError for anything else.
+
+    For names given twice, too, and for more values than any model has: an empty dict takes two
+    bytes in a file, and thirty times as many in memory.
+    """
+    classes = itertools.count(1)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
             raise ValueError("a name stands there twice")
+        if "class_name" in found and next(classes) > _MOST_CLASSES:
+            raise ValueError(f"more than {_MOST_CLASSES} objects with a class")
         return found
 
+    signs: tuple[Any, ...] = (b"{", b"[", b",") if isinstance(text, bytes) else ("{", "[", ",")
     try:
+        if sum(map(text.count, signs)) > _MOST_VALUES:
+            raise ValueError(f"more than {_MOST_VALUES} values")
         return json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         got = f"{type(error).__name__}: {error}"

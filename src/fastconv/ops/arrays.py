@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,9 @@ _TAKEN = "of a floating dtype up to 64 bits or of integers"
 _HOST_DEVICES = {1, 3, 11}
 # Deciding whether two strided arrays share an element can take exponential time.
 _MOST_OVERLAP_WORK = 100_000
+# Elements that NumPy copies at a time: a millisecond's. Signals are handled in between, and other
+# threads run even where the conversion of a dtype keeps the GIL.
+COPIED = 1 << 20
 
 
 class Dtypes(NamedTuple):
@@ -159,14 +162,34 @@ def contiguous(array: Array, dtype: np.dtype) -> Array:
     flags = array.flags
     if flags.c_contiguous and flags.aligned and array.dtype == dtype:
         return array
-    return np.array(array, dtype=dtype, order="C")
+    return _copied(array, dtype, "C")
 
 
 def strided(array: Array, dtype: np.dtype) -> Array:
     """Return the array native and aligned, in any order, itself if it is so."""
     if array.flags.aligned and array.dtype == dtype:
         return array
-    return np.array(array, dtype=dtype)
+    return _copied(array, dtype, "K")
+
+
+def _copied(array: Array, dtype: np.dtype, order: Literal["C", "K"]) -> Array:
+    target = np.empty_like(array, dtype, order)
+    _fill(target, array)
+    return target
+
+
+def _fill(target: Array, source: Array) -> None:
+    """Convert and copy, half after half if there is much."""
+    if target.size <= COPIED:
+        np.copyto(target, source, casting="unsafe")
+        return
+    steps = zip(target.strides, target.shape, strict=True)
+    extents = [abs(step) if extent > 1 else -1 for step, extent in steps]
+    axis = extents.index(max(extents))
+    half = target.shape[axis] // 2
+    for part in (slice(half), slice(half, None)):
+        where = (slice(None),) * axis + (part,)
+        _fill(target[where], source[where])
 
 
 def checked_bias(function: str, bias: object, filters: int) -> Array:
@@ -231,8 +254,8 @@ def deliver(target: Array, out: Array | None, dtype: np.dtype) -> Array:
     # As quiet as the engine: float16 overflows to inf.
     with np.errstate(all="ignore"):
         if out is None:
-            return target.astype(dtype)
-        np.copyto(out, target, casting="unsafe")
+            return _copied(target, dtype, "C")
+        _fill(out, target)
         return out
 
 

@@ -18,6 +18,7 @@ from .. import plan
 from ..errors import describe, type_error, value_error
 from ..geometry import ConvGeometry, check_shape, plain_flag
 from .arrays import (
+    COPIED,
     FLOAT32,
     FLOAT64,
     Dtypes,
@@ -176,8 +177,13 @@ def _sum_of_channels(grad: Array, data_format: str) -> Array:
     """
     wide = np.int64 if grad.dtype.kind == "i" else np.float64
     width, height = (3, 2) if data_format == "NCHW" else (2, 1)
+    each = max(1, COPIED * len(grad) // max(1, grad.size))  # images at a time: signals in between
     with np.errstate(all="ignore"):
-        return grad.sum(axis=width, dtype=wide).sum(axis=height).sum(axis=0)
+        sums = [
+            grad[n : n + each].sum(axis=width, dtype=wide).sum(axis=height)
+            for n in range(0, max(1, len(grad)), each)
+        ]
+        return np.concatenate(sums).sum(axis=0)
 
 
 def relu_gradient(grad: Array, y: Array) -> Array:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from ..errors import describe, type_error, value_error
+from .. import geometry
+from ..errors import describe, value_error
 
 
 def plain_real(
@@ -24,13 +23,7 @@ def plain_real(
     rule = f"a finite number {'above' if above else 'of at least'} {least:g}"
     if most != math.inf:
         rule += f" and at most {most:g}"
-    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
-        value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
-        raise type_error(function, argument, rule, describe(value))
-    number = float(value)
+    number = geometry.plain_real(function, argument, value, rule)
     if not math.isfinite(number) or not least <= number <= most or (above and number == least):
         raise value_error(function, argument, rule, describe(value))
     return number

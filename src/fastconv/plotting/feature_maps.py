@@ -12,7 +12,7 @@ import numpy as np
 from ..config import checked_data_format
 from ..errors import describe, type_error, value_error
 from ..extras import need
-from ..files import whole_file
+from ..files import durable_file
 from ..layers.base import positive_int
 from . import cells, sheet
 from .figures import checked_path
@@ -141,12 +141,12 @@ class FeatureMaps:
             If it is no such name.
         """
         name, ending = checked_path("save", path, (".html", ".png"))
-        with whole_file(name) as part:
-            if ending == ".png":
-                self.to_image().save(part, "PNG")
-            else:
-                with open(part, "w", encoding="utf-8") as file:
-                    file.write(sheet.page(self._rows(), self.title))
+        if ending == ".png":
+            content = sheet.png(self.to_image())
+        else:
+            content = sheet.page(self._rows(), self.title).encode()
+        with durable_file(name) as file:
+            file.write(content)
 
 
 def feature_maps(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import describe, type_error, value_error
 from ..extras import need
-from ..files import whole_file
+from ..files import durable_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,5 +52,7 @@ def checked_path(function: str, path: object, endings: tuple[str, ...]) -> tuple
 
 def write_figure(figure: Figure, path: str, ending: str) -> None:
     """Write a figure to a file, whole or not at all."""
-    with whole_file(path) as part:
-        figure.savefig(part, format=ending[1:])
+    content = io.BytesIO()
+    figure.savefig(content, format=ending[1:])
+    with durable_file(path) as file:
+        file.write(content.getbuffer())

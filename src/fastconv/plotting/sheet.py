@@ -68,9 +68,14 @@ def _html_row(row: Row) -> str:
 
 
 def _base64(image: Image) -> str:
+    return base64.b64encode(png(image)).decode("ascii")
+
+
+def png(image: Image) -> bytes:
+    """Return the file of an image."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
 
 
 # --------------------------------------------------------------------------------- an image

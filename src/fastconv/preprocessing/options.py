@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..errors import describe, type_error, value_error
+from ..geometry import plain_real
 
 NAME = "ImageDataGenerator"
 SUBSETS = ("training", "validation")
@@ -16,11 +16,10 @@ SUBSETS = ("training", "validation")
 
 def number(argument: str, value: object) -> float:
     """Return a finite real number as a float."""
-    if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool_)):
-        raise type_error(NAME, argument, "a number", describe(value))
-    if not math.isfinite(value):
+    real = plain_real(NAME, argument, value, "a number")
+    if not math.isfinite(real):
         raise value_error(NAME, argument, "a finite number", describe(value))
-    return float(value)
+    return real
 
 
 def pair(argument: str, value: object) -> tuple[float, float]:
@@ -60,9 +59,7 @@ def shifts(argument: str, value: object) -> float | np.ndarray:
 def split(function: str, value: object) -> float:
     """Return the fraction of images that is for validation."""
     rule = "a number from 0 to 1, both excluded, or 0 for no validation"
-    if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool_)):
-        raise type_error(function, "validation_split", rule, describe(value))
-    fraction = float(value)
+    fraction = plain_real(function, "validation_split", value, rule)
     if not 0 <= fraction < 1:
         raise value_error(function, "validation_split", rule, describe(value))
     return fraction

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike
 from ..config import checked_data_format, checked_dtype
 from ..errors import describe, type_error, value_error
 from ..extras import need
-from ..files import open_regular
+from ..files import durable_file, read_at_most
 from ..geometry import plain_flag, plain_int, plain_word
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 _GREYS = ("L", "I;16", "I")
+
+
+# Of a file: an image of 24 megapixels takes half of it, uncompressed and with 16 bits a channel.
+_MOST_BYTES = 1 << 28
+# Of Netpbm's formats those that write numbers as text; Pillow reads a million of them in a second.
+_PLAIN, _MOST_PLAIN_BYTES = (b"P1", b"P2", b"P3"), 1 << 20
+# A progressive JPEG has ten scans or so. Each goes over the whole image and can be a few bytes.
+_MOST_SCANS = 100
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_SOI, _EOI, _SOS, _BASELINE = 0xD8, 0xD9, 0xDA, (0xC0, 0xC1)
 
 
 class BrokenImageError(ValueError):
@@ -99,8 +110,9 @@ def load_img(
     Raises
     ------
     ValueError
-        If the file is damaged, no such image, or has more than ``PIL.Image.MAX_IMAGE_PIXELS``
-        pixels, which is judged before they are decoded. If an argument makes no sense.
+        If the file is damaged, no such image, larger than 256 MB, or has more than
+        ``PIL.Image.MAX_IMAGE_PIXELS`` pixels or 100 scans, which is judged before they are
+        decoded. If an argument makes no sense.
     OSError
         If it can't be opened.
     TypeError
@@ -132,29 +144,61 @@ def read_image(function: str, source: str | io.BytesIO, look: Look) -> Image:
     """
     pil = need("PIL.Image", function)
     if not isinstance(source, str):
-        return _decode(pil, function, source, "an io.BytesIO", look)
+        return _decode(pil, function, source.getvalue(), "an io.BytesIO", look)
     try:
-        file = open_regular(source)
+        content = read_at_most(source, _MOST_BYTES)
     except ValueError as error:
         raise BrokenImageError(f"{function}: {error}") from None
-    with file:
-        return _decode(pil, function, file, source, look)
+    return _decode(pil, function, content, source, look)
 
 
-def _decode(pil: Any, function: str, file: BinaryIO, name: str, look: Look) -> Image:
+def _decode(pil: Any, function: str, content: bytes, name: str, look: Look) -> Image:
+    # From memory, where no decoder can read more than there is, whatever the file says of it.
     try:
-        with pil.open(file, formats=_FORMATS) as image:
+        _check_cost(content)
+        with pil.open(io.BytesIO(content), formats=_FORMATS) as image:
             most = pil.MAX_IMAGE_PIXELS
             if most is not None and image.width * image.height > most:
                 rule = f"{image.width}x{image.height} pixels, more than PIL.Image.MAX_IMAGE_PIXELS"
                 raise ValueError(f"it has {rule} = {most}")
-            return _resized(_converted(image, look.color_mode), look, pil)
+            found = _resized(_converted(image, look.color_mode), look, pil)
+            # What is the file's own is about to be closed with it.
+            return image.copy() if found is image else found
     except MemoryError:
         raise
     except Exception as error:  # damaged files make decoders raise nearly anything
         kind = f"{type(error).__name__}: " if not isinstance(error, (OSError, ValueError)) else ""
         reason = "no known image format" if isinstance(error, pil.UnidentifiedImageError) else error
         raise BrokenImageError(f"{function}: can't read {name!r}: {kind}{reason}") from error
+
+
+def _check_cost(content: bytes) -> None:
+    """Raise if decoding takes much longer than the bytes and the pixels let expect."""
+    if content.startswith(_PLAIN) and len(content) > _MOST_PLAIN_BYTES:
+        raise ValueError(f"it has more than {_MOST_PLAIN_BYTES} bytes of numbers as text")
+    if content.startswith(b"\xff\xd8") and _scans(content) > _MOST_SCANS:
+        raise ValueError(f"it has more than {_MOST_SCANS} scans")
+
+
+def _scans(content: bytes) -> int:
+    """Return how many scans a JPEG has; no more are counted than matters."""
+    place, scans, components = 2, 0, 0
+    while scans <= _MOST_SCANS and (found := _MARKER.search(content, place)):
+        place, kind = found.end(), found[0][1]
+        if kind == _EOI:
+            break
+        if kind in (0x01, _SOI):  # these have no content
+            continue
+        segment = content[place : place + 8]
+        place += int.from_bytes(segment[:2], "big")
+        if kind in _BASELINE and len(segment) == 8:
+            components = segment[7]
+        if kind == _SOS:
+            scans += 1
+            # One scan of all components is the only one there may be, and the rest is its data.
+            if scans == 1 and segment[2:3] == bytes([components]):
+                break
+    return scans
 
 
 def _converted(image: Image, color_mode: str) -> Image:
@@ -168,10 +212,10 @@ def _converted(image: Image, color_mode: str) -> Image:
 
 def _resized(image: Image, look: Look, pil: Any) -> Image:
     if look.target_size is None:
-        return image.copy()  # the file that it was read from is about to be closed
+        return image
     height, width = look.target_size
     if image.size == (width, height):
-        return image.copy()
+        return image
     method = getattr(pil.Resampling, look.interpolation.upper())
     if not look.keep_aspect_ratio:
         return image.resize((width, height), method)
@@ -325,4 +369,11 @@ def save_img(
     if image.mode == "RGBA" and file_format and file_format.lower() == "jpeg":
         warnings.warn("save_img: JPEG has no transparency, which is dropped", stacklevel=2)
         image = image.convert("RGB")
-    image.save(target, format=file_format or None, **kwargs)
+    if not isinstance(target, str):
+        image.save(target, format=file_format or None, **kwargs)
+        return
+    # In memory first: Pillow takes no notice when a full disk writes less than it was given.
+    content = io.BytesIO()
+    image.save(content, format=file_format or None, **kwargs)
+    with durable_file(target) as file:
+        file.write(content.getbuffer())

@@ -23,6 +23,7 @@ typedef struct {
     const void *row_bias;    /* one value a row of the tile */
     const void *column_bias; /* one value a column of the tile */
     ptrdiff_t ahead;         /* a rows tile asks for what lies so far behind its rows, unless 0 */
+    ptrdiff_t out_ahead;     /* and for the lines it would write so far behind c */
 } fc_epilogue;
 
 /* `count` elements from `from` to `to`; from < 0 writes zeros */

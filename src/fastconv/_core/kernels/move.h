@@ -7,15 +7,21 @@
  */
 
 /* to[0..count) = from[0], from[step], ...; what is written past `count` stays within one vector,
- * what is read stays below `end` */
-INLINE void NAME(gather_run)(const T *from, const T *end, ptrdiff_t step, T *to, ptrdiff_t count) {
+ * what is read stays below `end`; what lies `next` behind each is asked for */
+INLINE void NAME(gather_run)(const T *from, const T *end, ptrdiff_t step, T *to, ptrdiff_t count,
+                             ptrdiff_t next) {
     ptrdiff_t q = 0;
     if (step == 1) {
-        for (; q < count; q += VL)
+        for (; q < count; q += VL) {
+            __builtin_prefetch(from + q + next);
             NAME(store)(to + q, NAME(load_upto)(from + q, from + q + VL <= end ? VL : count - q));
+        }
     } else if (step == 2) {
-        for (; q < count; q += VL)
+        for (; q < count; q += VL) {
+            __builtin_prefetch(from + 2 * q + next);
+            __builtin_prefetch(from + 2 * q + VL + next);
             NAME(store)(to + q, NAME(load_even)(from + 2 * q, count - q));
+        }
     } else {
         for (; q < count; q++)
             to[q] = from[q * step];
@@ -29,10 +35,12 @@ static void NAME(pack_pixels)(const fc_copy *items, ptrdiff_t count, ptrdiff_t s
     const T *const end = source_end;
     T *to = target;
     for (ptrdiff_t c = 0; c < channels; c++, from += from_channel, to += to_channel) {
+        /* too far for the processor to foresee */
+        const ptrdiff_t next = c + 1 < channels ? from_channel : 0;
         for (ptrdiff_t n = 0; n < count; n++) {
             const fc_copy item = items[n];
             if (item.from >= 0) {
-                NAME(gather_run)(from + item.from, end, step, to + item.to, item.count);
+                NAME(gather_run)(from + item.from, end, step, to + item.to, item.count, next);
             } else {
                 for (ptrdiff_t q = 0; q < item.count; q += VL)
                     NAME(store)(to + item.to + q, (vec){0});

@@ -85,7 +85,8 @@ INLINE void NAME(rows_body)(const int height, const int vectors, const T *const 
     UNROLL for (int i = 0; i < height; i++) {
         UNROLL for (int v = 0; v < vectors; v++) {
             acc[i][v] = (vec){0};
-            __builtin_prefetch(c + i * ldc + v * VL, 1); /* needed when the sums are done */
+            /* needed when the sums are done, or those of a later tile */
+            __builtin_prefetch(c + epilogue->out_ahead + i * ldc + v * VL, 1);
         }
     }
     for (ptrdiff_t run = 0; run < runs; run++) {
