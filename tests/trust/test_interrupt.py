@@ -50,7 +50,9 @@ def test_calls_are_left_in_the_middle(threads):
     assert [call["name"] for call in calls if not call["right"]] == []
     long = [call for call in calls if call["seconds"] > 0.02 and call["raised"]]
     assert len(long) > len(calls) // 4
-    ended_first = [call["name"] for call in long if not call["left"]]
+    # the generic way fills its result with the bias first
+    told = [call for call in long if " taps " not in call["name"]]
+    ended_first = [call["name"] for call in told if not call["left"]]
     assert len(ended_first) <= len(long) // 10, ended_first
     late = sorted(late for call in long for late in call["raised"] + call["handled"])
     assert late[len(late) // 2] < LATE
@@ -196,9 +198,9 @@ def test_a_thread_that_keeps_the_interpreter_busy(main_thread_only, handler):
 def test_the_step_of_an_optimizer_is_whole(main_thread_only, handler):
     """Weights of which some were changed would be of no use."""
     optimizer = fc.optimizers.SGD(learning_rate=1.0)
-    layer = fc.layers.Dense(4096)
-    layer.build((None, 4096))
-    kernel = layer.trainable_variables[0]
+    layer = fc.layers.Dense(2048)
+    layer.build((None, 2048))
+    kernel = layer.trainable_weights[0]
     interrupted = 0
 
     def stop(number, frame):
