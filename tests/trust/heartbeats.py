@@ -1,10 +1,10 @@
 """How long another Python thread waits during a call: run in a process of its own.
 
-    python heartbeats.py SECONDS MOST_BYTES ROUNDS
+    python heartbeats.py SECONDS MOST_BYTES ROUNDS [STEP]
 
-Prints a line of JSON a call: the longest gap between the beats of a thread that sleeps for half a
-millisecond at a time, the shortest such of all rounds, for what the machine does besides only adds
-to it; and the same of a main thread that sleeps instead.
+Prints a line of JSON a call, or every STEP-th: the longest gap between the beats of a thread that
+sleeps for half a millisecond at a time, the shortest such of all rounds, for what the machine does
+besides only adds to it; and the same of a main thread that sleeps instead.
 """
 
 import json
@@ -78,11 +78,11 @@ def calls():
     yield Long("fit and predict", steps_of_a_model, 24 * 24 * 8 * 4 * 8)
 
 
-def main(seconds, most_bytes, rounds):
+def main(seconds, most_bytes, rounds, step=1):
     fc.set_num_threads(1)
     heart = Heart()
     try:
-        for long in calls():
+        for long in list(calls())[:: -int(step)]:
             call = grown(long, float(seconds), int(most_bytes))
             gaps, idle = [], []
             for _ in range(int(rounds)):

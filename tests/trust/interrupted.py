@@ -1,10 +1,11 @@
 """Signals in the middle of long calls: run in a process of its own, prints a line of JSON a call.
 
-    python interrupted.py THREADS SECONDS MOST_BYTES ROUNDS [CLOCK [NAME]]
+    python interrupted.py THREADS SECONDS MOST_BYTES ROUNDS [CLOCK [FIRST STEP]]
 
 Of each call: how long it takes, how late KeyboardInterrupt came, how late a handler ran that raises
 nothing, whether the call was left in the middle, and whether results are right afterwards. By the
-CPU's clock (CLOCK is "cpu"), so that other processes don't count, or that on the wall ("wall").
+CPU's clock (CLOCK is "cpu"), so that other processes don't count, or that on the wall ("wall"). Of
+all calls, or of every STEP-th from FIRST on.
 """
 
 import json
@@ -80,14 +81,13 @@ def filled_by(call):
     return call.__closure__[names.index("out")].cell_contents
 
 
-def main(threads, seconds, most_bytes, rounds, clock="cpu", only=""):
+def main(threads, seconds, most_bytes, rounds, clock="cpu", first=0, step=1):
     fc.set_num_threads(int(threads))
     clock = Clock(clock)
-    for long in all_calls():
-        if only in long.name:
-            call = grown(long, float(seconds), int(most_bytes))
-            found = examine(call, clock, int(rounds))
-            print(json.dumps({"name": long.name, **found}), flush=True)
+    for long in list(all_calls())[int(first) :: int(step)]:
+        call = grown(long, float(seconds), int(most_bytes))
+        found = examine(call, clock, int(rounds))
+        print(json.dumps({"name": long.name, **found}), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ import pytest
 LONGER = 5e-3  # seconds, than with an idle main thread
 
 
-def beats(seconds, most_bytes, rounds):
+def beats(seconds, most_bytes, rounds, step=1):
     process = subprocess.run(
         [
             sys.executable,
             Path(__file__).parent / "heartbeats.py",
-            *map(str, (seconds, most_bytes, rounds)),
+            *map(str, (seconds, most_bytes, rounds, step)),
         ],
         env={**os.environ, "OMP_WAIT_POLICY": "passive"},
         capture_output=True,
@@ -30,12 +30,12 @@ def beats(seconds, most_bytes, rounds):
 
 def test_no_call_keeps_the_interpreter():
     """Half of a call at the most, on a busy machine too: one that keeps the GIL has no beat."""
-    calls = beats(0.05, 1 << 26, 2)
-    assert len(calls) > 70
+    calls = beats(0.05, 1 << 26, 2, 4)
+    assert len(calls) > 20
     long = [call for call in calls if call["seconds"] > 0.03]
-    assert len(long) > len(calls) // 2
+    assert len(long) > len(calls) // 4
     kept = [call["name"] for call in long if call["gap"] - call["idle"] > 0.6 * call["seconds"]]
-    assert len(kept) <= len(long) // 20, kept
+    assert len(kept) <= 1, kept
 
 
 @pytest.mark.soak

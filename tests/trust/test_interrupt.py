@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 LATE = 0.1  # seconds
 
 
-def examined(threads, seconds, most_bytes, rounds):
+def examined(threads, seconds, most_bytes, rounds, *part):
     """What interrupted.py says of every call, in a process that has a main thread of its own."""
     process = subprocess.run(
         [
@@ -45,15 +45,16 @@ def examined(threads, seconds, most_bytes, rounds):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_calls_are_left_in_the_middle(threads):
-    calls = examined(threads, 0.08, 1 << 26, 1)
-    assert len(calls) > 70
-    for call in calls:
-        assert call["right"], call["name"]
-    left = sum(call["left"] for call in calls)
-    raised = sum(len(call["raised"]) for call in calls)
-    assert left >= 0.9 * raised
-    assert raised >= len(calls) // 2
-    late = sorted(late for call in calls for late in call["raised"] + call["handled"])
+    calls = examined(threads, 0.04, 1 << 26, 1, threads - 1, 2)
+    assert len(calls) > 40
+    assert [call["name"] for call in calls if not call["right"]] == []
+    long = [call for call in calls if call["seconds"] > 0.02 and call["raised"]]
+    assert len(long) > len(calls) // 4
+    # some fill their result with the first of several sums
+    told = [call for call in long if not {"taps", "relaid"} & set(call["name"].split())]
+    ended_first = [call["name"] for call in told if not call["left"]]
+    assert len(ended_first) <= len(told) // 5, ended_first
+    late = sorted(late for call in long for late in call["raised"] + call["handled"])
     assert late[len(late) // 2] < LATE
 
 
@@ -113,8 +114,13 @@ def test_a_handler_may_call_what_it_interrupts(main_thread_only, handler):
     x, w = a_long_call()
     want = fc.conv2d(x, w)
     made = []
-    handler(lambda number, frame: made.append(fc.conv2d(x[:1], w)))
-    signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
+
+    def compute(number, frame):
+        made.append(fc.conv2d(x[:1], w))
+        signal.setitimer(signal.ITIMER_REAL, 0.03)
+
+    handler(compute)
+    signal.setitimer(signal.ITIMER_REAL, 0.03)
     for threads in (1, 2):
         with fc.threads(threads):
             found = fc.conv2d(x, w)
@@ -192,9 +198,9 @@ def test_a_thread_that_keeps_the_interpreter_busy(main_thread_only, handler):
 def test_the_step_of_an_optimizer_is_whole(main_thread_only, handler):
     """Weights of which some were changed would be of no use."""
     optimizer = fc.optimizers.SGD(learning_rate=1.0)
-    layer = fc.layers.Dense(4096)
-    layer.build((None, 4096))
-    kernel = layer.trainable_variables[0]
+    layer = fc.layers.Dense(2048)
+    layer.build((None, 2048))
+    kernel = layer.trainable_weights[0]
     interrupted = 0
 
     def stop(number, frame):

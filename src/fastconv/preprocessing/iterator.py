@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator as AnyIterator
 from typing import Any, NamedTuple
@@ -85,6 +87,7 @@ class Iterator:
         self._lock = threading.RLock()
         self._warned: set[str] = set()
         self._loader = Loader(self._shape, self._dtype, self.workers)
+        _iterators.add(self)
 
     # What a subclass says of its samples.
     _shape: tuple[int, ...]
@@ -126,8 +129,6 @@ class Iterator:
     def __next__(self) -> Any:
         for _ in range(len(self) + 1):
             with self._lock:
-                if self._loader.is_forked():
-                    self._rewind()
                 while len(self._queue) <= (AHEAD if self.workers else 0):
                     self._queue.append((self._state, self._start_next()))
                 _, batch = self._queue.popleft()
@@ -142,7 +143,6 @@ class Iterator:
         if not -len(self) <= number < len(self):
             raise value_error(type(self).__name__, "index", rule, describe(index))
         with self._lock:
-            self._loader.is_forked()
             self._rewind()
             rng = self._rng()
             order = self._state.index_array
@@ -180,6 +180,13 @@ class Iterator:
             batch.cancel()
         self._queue.clear()
 
+    def _begin_in_child(self) -> None:
+        """Go on without what the parent's threads had begun, and the lock that one may hold."""
+        self._lock = threading.RLock()
+        self._loader.begin_in_child()
+        self._state = self._now()
+        self._queue.clear()
+
     def _rng(self) -> np.random.RandomState:
         # As Keras does, which seeds NumPy's global generator so for every batch.
         return np.random.RandomState((self._first_seed + self._state.total_batches_seen) % 2**32)
@@ -200,3 +207,15 @@ class Iterator:
     def _start(self, order: np.ndarray, place: int, rng: np.random.RandomState) -> Batch:
         indices = order[place * self.batch_size : (place + 1) * self.batch_size]
         return self._loader.start(self._load, indices, [self._draw(rng) for _ in indices])
+
+
+_iterators: weakref.WeakSet[Iterator] = weakref.WeakSet()
+
+
+def _begin_all_in_child() -> None:
+    for iterator in list(_iterators):
+        iterator._begin_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_all_in_child)

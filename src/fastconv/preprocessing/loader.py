@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -102,7 +101,6 @@ class Loader:
         self.workers = workers
         self._shape, self._dtype = shape, dtype
         self._pool: ThreadPoolExecutor | None = None
-        self._process = os.getpid()
 
     def start(self, load: Load, indices: np.ndarray, drawn: Sequence[Any]) -> Batch:
         """Begin to load a batch.
@@ -120,12 +118,9 @@ class Loader:
             batch.submit(self._threads())
         return batch
 
-    def is_forked(self) -> bool:
-        """Return whether this is a child that has none of the threads; it may then begin anew."""
-        if self._process == os.getpid():
-            return False
-        self._pool, self._process = None, os.getpid()
-        return True
+    def begin_in_child(self) -> None:
+        """Do without the threads, which a forked child has not."""
+        self._pool = None
 
     def _threads(self) -> ThreadPoolExecutor:
         # The threads end when nobody refers to the pool any more.
