@@ -5,6 +5,7 @@ for whoever finds that this process crashed.
 """
 
 import gc
+import itertools
 import json
 import os
 import pickle
@@ -12,7 +13,7 @@ import sys
 import warnings
 
 import numpy as np
-from arrays import images_in, kernels_in
+from arrays import images_in
 from cases import CONV4D_CASES, CONV_CASES, DATA_FORMATS, POOL_CASES, TRANSPOSE_CASES
 from faults import Faults, code_of_python
 from problems import conv_problem, pool_problem
@@ -212,8 +213,6 @@ class Found:
         self.counts = {
             **dict.fromkeys(("operations", "sites", "sites below our code"), 0),
             **dict.fromkeys(("MemoryError", "right all the same"), 0),
-            # Where no code of ours is on the stack: what the interpreter and NumPy do to themselves.
-            **dict.fromkeys(("SystemError of others", "operations where others leak"), 0),
         }
         self.wrong = []
 
@@ -243,10 +242,7 @@ def attempt(call, want, site, found, name, ours_alone=False):
         return False
     if seen < site:
         return False
-    below = faults.denied_to_ours()
-    if isinstance(problem, SystemError) and not below and "without" in str(problem):
-        outcome = "SystemError of others"
-    elif problem is not None:
+    if problem is not None:
         outcome = None
         found.add(name, site, f"{type(problem).__name__}: {problem}"[:200])
     elif result is not None and not same(result, want):
@@ -254,14 +250,18 @@ def attempt(call, want, site, found, name, ours_alone=False):
     if handler() != HANDLER:
         found.add(name, site, f"NumPy is left with {handler()}")
     found.counts["sites"] += 1
-    found.counts["sites below our code"] += below
+    found.counts["sites below our code"] += faults.denied_to_ours()
     if outcome:
         found.counts[outcome] += 1
     return True
 
 
 def sweep(name, call, reset, step, found):
-    """Let each allocation fail, of ours, Python's and NumPy's; look for what leaks."""
+    """Let each allocation fail, of ours, Python's and NumPy's; look for what leaks.
+
+    That is asked of compiled code of ours alone: Python's own list, for one, does not give back
+    what it had when it can't grow.
+    """
     reset()
     want = call()
     for _ in range(2):  # what is kept is kept
@@ -285,18 +285,14 @@ def sweep(name, call, reset, step, found):
         leaking = [site for site in below if grows(lambda: again(call, reset, site))]  # noqa: B023
         if leaking:
             found.add(name, leaking, "blocks are not given back")
-    others = [n for n in range(1, site, step) if n not in set(below)]
-    found.counts["operations where others leak"] += grows(
-        lambda: [again(call, reset, site) for site in others]
-    )
 
 
 def again(call, reset, site):
     reset()
     faults.arm_memory(site, 1)
-    try:
+    try:  # noqa: SIM105 - what suppresses would itself want memory
         call()
-    except (MemoryError, SystemError):
+    except MemoryError:
         pass
     try:
         faults.disarm_memory()
@@ -312,7 +308,7 @@ def grows(action):
         gc.collect()
         held.append(faults.live())
     # Each number of this list is a block itself.
-    growth = [after - before - 1 for before, after in zip(held[1:], held[2:], strict=False)]
+    growth = [after - before - 1 for before, after in itertools.pairwise(held[1:])]
     return min(growth) > 0
 
 
@@ -331,6 +327,7 @@ def own_sites(name, call, reset, found):
             elif now > held:
                 found.add(name, f"{site} of our own", f"{now} blocks are held, not {held}")
             found.counts["sites"] += 1
+            found.counts["sites below our code"] += 1
             found.counts[outcome] += 1
             site += 1
 
