@@ -30,8 +30,6 @@ OURS = os.path.dirname(runtime.__file__)
 NUMPY = os.path.dirname(np.__file__)
 SWEEPS = 3  # after the first what is kept is kept; what grows in all others leaks
 faults = Faults()
-faults.lend_to_numpy()
-HANDLER = np._core.multiarray.get_handler_name()
 
 
 # --------------------------------------------------------------------------------- operations
@@ -221,8 +219,7 @@ class Found:
             self.wrong.append(f"{name}, allocation {site}: {text}")
 
 
-def handler():
-    return np._core.multiarray.get_handler_name()
+handler = np._core.multiarray.get_handler_name
 
 
 def attempt(call, want, site, found, name, ours_alone=False):
@@ -247,7 +244,7 @@ def attempt(call, want, site, found, name, ours_alone=False):
         found.add(name, site, f"{type(problem).__name__}: {problem}"[:200])
     elif result is not None and not same(result, want):
         found.add(name, site, "another result")
-    if handler() != HANDLER:
+    if handler() != "faults":
         found.add(name, site, f"NumPy is left with {handler()}")
     found.counts["sites"] += 1
     found.counts["sites below our code"] += faults.denied_to_ours()
@@ -312,9 +309,11 @@ def grows(action):
     return min(growth) > 0
 
 
-def own_sites(name, call, reset, found):
+def own_sites(name, call, reset, step, found):
     """Let each allocation of our own fail, in a process that has no memory from earlier calls."""
-    want, held = in_child(lambda: _own(call, reset, 0, 1, None))
+    want, held, by_workers = in_child(lambda: _own(call, reset, 0, 1, None))
+    if by_workers:
+        found.add(name, "of a worker thread", f"{by_workers} times")
     for count in (1, 2):  # the second time as well, where it is tried again
         site = 1
         while True:
@@ -329,7 +328,7 @@ def own_sites(name, call, reset, found):
             found.counts["sites"] += 1
             found.counts["sites below our code"] += 1
             found.counts[outcome] += 1
-            site += 1
+            site += step
 
 
 def _own(call, reset, site, count, want):
@@ -344,10 +343,11 @@ def _own(call, reset, site, count, want):
     except BaseException as error:
         problem = f"{type(error).__name__}: {error}"[:200]
     seen = faults.disarm_memory()
+    by_workers = faults.of_others()
     if not site:
         reset()
         call()
-        return result, faults.kept()
+        return result, faults.kept(), by_workers
     if seen < site:
         return None
     if result is not None and not same(result, want):
@@ -390,12 +390,14 @@ def main():
     operations = list(GROUPS[asked["group"]](asked["every"]))
     operations = [o for o in operations if asked.get("only", "") in o[0]]
     faults.watch([] if asked["own"] else code_of_python(), [OURS], [NUMPY])
+    if not asked["own"]:
+        faults.lend_to_numpy()
     for name, call, *reset in operations:
         print(name, file=sys.stderr, flush=True)
         found.counts["operations"] += 1
         before = reset[0] if reset else lambda: None
         if asked["own"]:
-            own_sites(name, call, before, found)
+            own_sites(name, call, before, asked["step"], found)
         else:
             sweep(name, call, before, asked["step"], found)
     print(json.dumps({**found.counts, "wrong": found.wrong}))
