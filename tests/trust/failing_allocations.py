@@ -23,6 +23,7 @@ from test_kernels import run as run_row
 import fastconv as fc
 from fastconv import layers, models, plan, utils
 from fastconv._core import runtime
+from fastconv.memory import Recycler
 from fastconv.models.training_config import randomness, restore_randomness
 from fastconv.ops.dense import dense, dense_grad_w, dense_grad_x
 
@@ -185,7 +186,18 @@ def of_models(every):
         yield f"fit by {optimizer}", training.step, training.reset
 
 
+def of_memory(every):
+    memory = Recycler()
+
+    def block():
+        with memory.use():
+            return np.empty((0, 20_000))
+
+    yield "arrays in a recycler's memory", block
+
+
 GROUPS = {
+    "memory": of_memory,
     "rows": lambda every: of_rows(),
     "convolutions": of_convolutions,
     "pools": of_pools,
@@ -389,7 +401,9 @@ def main():
     gc.disable()
     operations = list(GROUPS[asked["group"]](asked["every"]))
     operations = [o for o in operations if asked.get("only", "") in o[0]]
-    faults.watch([] if asked["own"] else code_of_python(), [OURS], [NUMPY])
+    # What changes NumPy's allocator is NumPy, so there it is not left out.
+    numpy = [] if asked["group"] == "memory" else [NUMPY]
+    faults.watch([] if asked["own"] else code_of_python(), [OURS], numpy)
     if not asked["own"]:
         faults.lend_to_numpy()
     for name, call, *reset in operations:

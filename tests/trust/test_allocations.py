@@ -10,7 +10,7 @@ from faults import library, run
 
 SCRIPT = "failing_allocations.py"
 # group: how many allocations the quick form goes on by, those of Python being many; 0 leaves it out
-GROUPS = {"rows": 17, "convolutions": 41, "pools": 17, "products": 5, "models": 67}
+GROUPS = {"memory": 1, "rows": 17, "convolutions": 41, "pools": 17, "products": 5, "models": 67}
 
 
 @pytest.fixture(scope="module")
