@@ -233,6 +233,14 @@ def test_reduce_on_plateau_as_keras(keras, verbose, capsys):
     assert bool(capsys.readouterr().out) == bool(verbose)
 
 
+def test_csv_goes_on_below_a_line_that_was_cut_off(tmp_path):
+    path = tmp_path / "log.csv"
+    told(callbacks.CSVLogger(path), [{"loss": 0.5}])
+    path.write_bytes(path.read_bytes() + b"1,0.")
+    told(callbacks.CSVLogger(path, append=True), [{"loss": 0.25}])
+    assert path.read_text().splitlines()[-2:] == ["1,0.", "0,0.25,NA"]
+
+
 @pytest.mark.parametrize("separator", [",", ";"])
 def test_csv(tmp_path, separator):
     path = tmp_path / "log.csv"

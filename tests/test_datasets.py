@@ -6,7 +6,6 @@ import hashlib
 import http.server
 import io
 import os
-import pathlib
 import pickle
 import socket
 import tarfile

@@ -20,7 +20,7 @@ from fastconv import callbacks, files, models, utils
 from fastconv.datasets import cats_vs_dogs, download
 from fastconv.layers import Dense
 from fastconv.models import load_model
-from fastconv.plotting import feature_maps, plot_history
+from fastconv.plotting import feature_maps, figures
 
 faults = Faults()
 ACTIONS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "full": DISK_FULL}
@@ -92,8 +92,12 @@ def writers():
         finally:
             sys.stdout = out
 
+    class Figure:  # Matplotlib's reads fonts while it is drawn, and passes over what fails there
+        def savefig(self, file, format):
+            file.write(bytes(60_000) + b"IEND")
+
     def figure(path, value):
-        plot_history({"loss": [value] * 2}, path=path)
+        figures.write_figure(Figure(), path, ".png")
 
     def maps(path, value):
         feature_maps(made[value], np.ones((1, 40), "float32")).save(path)
@@ -111,9 +115,9 @@ def writers():
         Writer("file", whole, whole_value),
         Writer("image.png", image, image_value),
         Writer("archive.tar.gz", fetched, whole_value),
-        Writer("figure.png", figure, any_whole(b"IEND\xaeB`\x82")),
+        Writer("figure.png", figure, any_whole(b"IEND", b"IEND\xaeB`\x82")),
         Writer("maps.html", maps, any_whole(b"</html>")),
-        Writer("maps.png", maps, any_whole(b"IEND\xaeB`\x82")),
+        Writer("maps.png", maps, any_whole(b"IEND", b"IEND\xaeB`\x82")),
     ]
 
 

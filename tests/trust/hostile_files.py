@@ -60,8 +60,20 @@ def tiff(*entries, tail=bytes(2000)):
 def saved_image(size, kind, **options):
     from PIL import Image
 
+    return _saved(Image.new("RGB", size), kind, **options)
+
+
+def noise(kind):
+    """Return an image of 10 kB, more or less."""
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 50, 3), np.uint8)
+    return _saved(Image.fromarray(pixels), kind)
+
+
+def _saved(image, kind, **options):
     file = io.BytesIO()
-    Image.new("RGB", size).save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -547,7 +559,7 @@ def truncated(read, folder, wholes, step):
     """Read what is left of good files, cut at every `step`th byte; return what went wrong."""
     wrong, count = [], 0
     for name, (reader, ending) in wholes.items():
-        whole = good(ending) if reader != "image" else saved_image((40, 30), ending[1:].upper())
+        whole = good(ending) if reader != "image" else noise(ending[1:].upper())
         path = folder / f"cut{ending}"
 
         def cut(lengths, whole=whole, path=path, reader=reader):

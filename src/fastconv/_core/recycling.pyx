@@ -11,6 +11,7 @@ cdef extern from "recycling_support.h":
     void fc_drain_capsule(object capsule)
 
 cdef extern from "numpy/arrayobject.h":
+    object PyDataMem_GetHandler()
     object PyDataMem_SetHandler(object handler)
 
 cnp.import_array()
@@ -48,7 +49,16 @@ cdef class Use:
         self.capsule = capsule
 
     def __enter__(self):
-        self.before = PyDataMem_SetHandler(self.capsule)
+        self.before = PyDataMem_GetHandler()
+        try:
+            PyDataMem_SetHandler(self.capsule)
+        except MemoryError:  # of which it can run out after it has set it
+            PyDataMem_SetHandler(self.before)
+            raise
 
-    def __exit__(self, *raised):
-        PyDataMem_SetHandler(self.before)
+    def __exit__(self, kind, error, traceback):
+        try:
+            PyDataMem_SetHandler(self.before)
+        except MemoryError:  # what waits may be what it is short of
+            fc_drain_capsule(self.capsule)
+            PyDataMem_SetHandler(self.before)

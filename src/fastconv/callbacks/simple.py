@@ -73,7 +73,10 @@ class CSVLogger(Callback):
         self.on_train_end()
         filled = os.path.exists(self.filename) and os.path.getsize(self.filename) > 0
         self._header = not (self.append and filled)
+        whole = not (self.append and filled) or _ends_a_line(self.filename)
         self._file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115
+        if not whole:  # a line that a full disk, say, cut off
+            self._file.write("\n")
         self.keys = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -176,6 +179,12 @@ class TerminateOnNaN(Callback):
             raise RuntimeError(f"TerminateOnNaN: the loss of batch {batch} is {loss}")
         print(f"Batch {batch}: the loss is {loss}, training ends")
         self.model.stop_training = True
+
+
+def _ends_a_line(filename: str) -> bool:
+    with open(filename, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

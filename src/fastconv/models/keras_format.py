@@ -158,7 +158,7 @@ class _Archive(io.BufferedReader):
 
 def _members(function: str, path: str, names: tuple[str, ...]) -> list[bytes]:
     found = []
-    with _Archive(open_regular(path).detach()) as stream:  # type: ignore[arg-type]
+    with _Archive(open_regular(path).detach()) as stream:  # type: ignore[attr-defined]
         size = os.fstat(stream.fileno()).st_size
         try:
             with zipfile.ZipFile(stream) as file:
