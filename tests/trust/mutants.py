@@ -8,8 +8,8 @@ failure. A fault that doesn't compile, or whose machine code is the same, isn't 
 EQUIVALENT, which cannot be seen in any result. What survives lacks a test: status 1.
 
 Kernels are built for one instruction set, without much optimization, and only its tests run; a
-fault of theirs stands in one part alone (setup.py's PARTS), float32, and then in the next if no test
-found it. The tests that failed are repeated without a fault, where they must pass.
+fault of theirs stands in one part alone (setup.py's PARTS), float32, and then in the next if none
+of its tests found it. The tests that failed are repeated without a fault, where they must pass.
 """
 
 import argparse
