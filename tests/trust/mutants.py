@@ -95,6 +95,7 @@ NUMBERS = (
 )
 # Found in the line, and in what it became: why no result can tell.
 EQUIVALENT = {
+    (r"most = IMAGE_BYTES", ""): "a limit of what stays in the cache",
     (r"\bPARALLEL_BYTES\b", ""): "no result depends on the number of threads",
     (r"prefetch|\bask_(ahead|for)\b", ""): "it asks for memory ahead of its use",
     (r"p\[0\]", r"p\[0 \+ 1\]"): "compilers keep a copy there; the address sanitizer's to find",
@@ -172,7 +173,8 @@ def build(tree: Path) -> None:
 class Workshop:
     """The unchanged copy, built; mutants are copies of it."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, nearest_alone: bool):
+        self.nearest_alone = nearest_alone
         self.base = folder / "base"
         left_out = shutil.ignore_patterns(
             ".*", "dist", "docs", "bench", "__pycache__", "demo-output"
@@ -256,7 +258,7 @@ class Workshop:
         selected = " and ".join(f"not {isa}" for isa in self.other_isas) or "not none"
         rest = [name for name in NUMBERS.split() if name not in nearest.split()]
         runs = ((nearest.split(), "not slow"), (rest, "not slow"), (NUMBERS.split(), "slow"))
-        for names, speed in runs:
+        for names, speed in runs[: 1 if self.nearest_alone else None]:
             files = [f"tests/test_{name}.py" for name in names]
             status, test = self.tests(tree, *files, "-m", speed, "-k", selected)
             if status in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
@@ -270,10 +272,9 @@ class Workshop:
 
 def failed_test(log: str) -> str:
     """Return the test that failed, or the last one that ran."""
-    lines = log.splitlines()
-    started = [line.split(" ")[0] for line in lines if line.startswith("tests/") and "::" in line]
-    failed = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
-    return failed[0].split(" - ")[0].split(" ", 1)[1] if failed else (started or ["its import"])[-1]
+    failed = re.findall(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", log, re.M)
+    began = re.findall(r"^(tests/\S+?::.*?)(?: [A-Z]+ +\[ *\d+%\]| ?Fatal.*| )?$", log, re.M)
+    return [*failed, *began[-1:], "its import"][0]
 
 
 def paths_of(area: str) -> list[str]:
@@ -296,13 +297,14 @@ def main() -> int:
     parser.add_argument("--areas", nargs="+", choices=AREAS, default=list(AREAS), metavar="AREA")
     parser.add_argument("--folder", type=Path, help="where copies are made; kept afterwards")
     parser.add_argument("--list", action="store_true", help="the first sites of each area")
+    parser.add_argument("--nearest", action="store_true", help="an area's own tests alone")
     options = parser.parse_args()
     if options.list:
         for area in options.areas:
             print(f"== {area}", *ordered_sites(ROOT, paths_of(area), options.seed)[:8], sep="\n")
         return 0
     with tempfile.TemporaryDirectory() as temporary:
-        workshop = Workshop(options.folder or Path(temporary))
+        workshop = Workshop(options.folder or Path(temporary), options.nearest)
         survived = found = 0
         for area in options.areas:
             left = options.each
