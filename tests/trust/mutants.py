@@ -95,7 +95,9 @@ NUMBERS = (
 )
 # Found in the line, and in what it became: why no result can tell.
 EQUIVALENT = {
-    (r"most = IMAGE_BYTES", ""): "a limit of what stays in the cache",
+    (r"larger\(FEWEST", ""): "how high strips are: at least one row either way",
+    (r"memset\(<char \*> panels\[i\]\.x", ""): "lanes that no pixel has: their sums are dropped",
+    (r"most = IMAGE_BYTES|<= most //", ""): "a limit of what stays in the cache",
     (r"\bPARALLEL_BYTES\b", ""): "no result depends on the number of threads",
     (r"prefetch|\bask_(ahead|for)\b", ""): "it asks for memory ahead of its use",
     (r"p\[0\]", r"p\[0 \+ 1\]"): "compilers keep a copy there; the address sanitizer's to find",
