@@ -95,6 +95,7 @@ NUMBERS = (
 )
 # Found in the line, and in what it became: why no result can tell.
 EQUIVALENT = {
+    (r"count_products\(p, taps\) <", "<="): "parts of as many products: shorter or longer ones",
     (r"larger\(FEWEST", ""): "how high strips are: at least one row either way",
     (r"memset\(<char \*> panels\[i\]\.x", ""): "lanes that no pixel has: their sums are dropped",
     (r"most = IMAGE_BYTES|<= most //", ""): "a limit of what stays in the cache",
