@@ -237,9 +237,9 @@ def test_models_of_their_own_are_fitted(optimizer):
 
 
 def test_no_name_is_given_twice():
-    classes = [f"Layer{i}" for i in range(500)]
+    classes = [f"Layer{i}" for i in range(100)]
     before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    sys.setswitchinterval(1e-5)
     try:
         names = in_many_threads(lambda number: [automatic_name(name) for name in classes])
     finally:
