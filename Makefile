@@ -105,7 +105,6 @@ test-alone: .venv-alone/.stamp ## the wheel in an environment that holds NumPy a
 soak: .venv-test/.stamp ## the long form of the tests in tests/trust: hours (SOAK='-k fork' for a part)
 	.venv-test/bin/python -m pytest --soak $(SOAK) tests/trust
 
-# Hosts have an environment of their own: PyTensor's Numba wants an older NumPy at times.
 # Copies of this checkout are built and tested with a fault in each: about a minute of one core a fault.
 mutants: .venv-mutants/.stamp ## plant faults by rule in kernels, drivers and geometry; each must be found by a test (MUTANTS='--seed 2')
 	.venv-mutants/bin/python tests/trust/mutants.py $(MUTANTS)
@@ -116,6 +115,7 @@ mutants: .venv-mutants/.stamp ## plant faults by rule in kernels, drivers and ge
 	@.venv-mutants/bin/python $(PIP) install --quiet '$(WHEEL)[test]'
 	@touch $@
 
+# Hosts have an environment of their own: PyTensor's Numba wants an older NumPy at times.
 test-hosts: .venv-hosts/.stamp ## the suites that need a host framework, and the examples of the pages on them
 	.venv-hosts/bin/python -m pytest $(PYTEST) tests/hosts tests/test_doctest.py || [ $$? -eq 5 ]
 
