@@ -209,7 +209,10 @@ def names_in(function: str, parent: Any, name: str) -> list[str]:
 def texts(function: str, parent: Any, name: str) -> list[str]:
     """Return an attribute of one text or of several."""
     h5py = need("h5py", function, "keras")
-    kind = parent.attrs.get_id(name).get_type()
+    attribute = parent.attrs.get_id(name)
+    if 0 in attribute.shape:  # no text at all, which Keras writes as an array of no floats
+        return []
+    kind = attribute.get_type()
     # HDF5 has been seen to crash on values of types that damage has made.
     if type(kind) is not h5py.h5t.TypeStringID:
         raise value_error(
