@@ -114,8 +114,8 @@ def assert_close(got, want, dtype=None, scale=None):
     finite = np.isfinite(want)
     if not finite.all():
         np.testing.assert_array_equal(got[~finite], want[~finite])
-        if not finite.any():
-            return
+    if not finite.any():
+        return
     if scale is None:
         scale = np.abs(want[finite]).max()
     error = np.abs(got[finite] - want[finite]).max()
