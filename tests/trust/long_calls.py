@@ -234,7 +234,7 @@ def grown(long, seconds, most_bytes):
         passed = min(measured(call), measured(call))
         if samples == most or passed >= seconds / 2:
             return call
-        wanted = int(samples * min(seconds / passed, 16)) + 1
+        wanted = int(samples * min(seconds / max(passed, 1e-6), 16)) + 1
         samples = min(most, max(wanted, 2 * samples))
 
 
