@@ -1,36 +1,16 @@
 """Other Python threads go on during a call: whatever takes long releases the GIL."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from scripts import said_by
 
 LONGER = 5e-3  # seconds, than with an idle main thread
 
 
-def beats(seconds, most_bytes, rounds, step=1):
-    process = subprocess.run(
-        [
-            sys.executable,
-            Path(__file__).parent / "heartbeats.py",
-            *map(str, (seconds, most_bytes, rounds, step)),
-        ],
-        env={**os.environ, "OMP_WAIT_POLICY": "passive"},
-        capture_output=True,
-        text=True,
-        timeout=60 * 60,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr[-2000:]
-    return [json.loads(line) for line in process.stdout.splitlines()]
-
-
 def test_no_call_keeps_the_interpreter():
     """Half of a call at the most, on a busy machine too: one that keeps the GIL has no beat."""
-    calls = beats(0.05, 1 << 26, 2, 4)
+    calls = said_by("heartbeats.py", 0.05, 1 << 26, 2, 4)
     assert len(calls) > 20
     long = [call for call in calls if call["seconds"] > 0.03]
     assert len(long) > len(calls) // 4
@@ -40,7 +20,7 @@ def test_no_call_keeps_the_interpreter():
 
 @pytest.mark.soak
 def test_beats_are_as_regular_as_beside_an_idle_thread():
-    calls = beats(1.0, 1 << 30, 9)
+    calls = said_by("heartbeats.py", 1.0, 1 << 30, 9)
     longest = sorted(calls, key=lambda call: call["idle"] - call["gap"])[:10]
     print(json.dumps(longest, indent=1))
     assert [call["name"] for call in calls if call["gap"] > call["idle"] + LONGER] == []

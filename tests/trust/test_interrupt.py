@@ -7,45 +7,24 @@ left in the middle rather than ended first.
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import said_by
 
 import fastconv as fc
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "setitimer"), reason="this system cannot send a signal after a time"
 )
-HERE = Path(__file__).parent
 LATE = 0.1  # seconds
-
-
-def examined(threads, seconds, most_bytes, rounds, *part):
-    """What interrupted.py says of every call, in a process that has a main thread of its own."""
-    process = subprocess.run(
-        [
-            sys.executable,
-            HERE / "interrupted.py",
-            *map(str, (threads, seconds, most_bytes, rounds)),
-        ],
-        env={**os.environ, "OMP_WAIT_POLICY": "passive"},
-        capture_output=True,
-        text=True,
-        timeout=60 * 60,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr[-2000:]
-    return [json.loads(line) for line in process.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_calls_are_left_in_the_middle(threads):
-    calls = examined(threads, 0.04, 1 << 26, 1, threads - 1, 2)
+    calls = said_by("interrupted.py", threads, 0.04, 1 << 26, 1)
     assert len(calls) > 40
     assert [call["name"] for call in calls if not call["right"]] == []
     long = [call for call in calls if call["seconds"] > 0.02 and call["raised"]]
@@ -61,7 +40,7 @@ def test_calls_are_left_in_the_middle(threads):
 @pytest.mark.soak
 @pytest.mark.parametrize("threads", [1, 2])
 def test_every_long_call_ends_in_time(threads):
-    calls = examined(threads, 2.0, 1 << 30, 5)
+    calls = said_by("interrupted.py", threads, 2.0, 1 << 30, 5)
     worst = {call["name"]: max(call["raised"] + call["handled"]) for call in calls}
     print(json.dumps(dict(sorted(worst.items(), key=lambda item: -item[1])[:10]), indent=1))
     assert all(call["right"] for call in calls)
